@@ -1,0 +1,22 @@
+"""Ways to make a codebook: one file each, one signature (pair, n_levels, inner_dim=None, ...)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from quantlab.codebook import Codebook
+from quantlab.design.companding import design_companding
+from quantlab.design.lloyd_max import design_lloyd_max
+
+Designer = Callable[..., tuple[Codebook, Codebook]]
+
+#: name -> designer, from the plainest to the best; names are those in `Codebook.info["design"]`.
+DESIGNS: dict[str, Designer] = {
+    "gaussian_compander": partial(design_companding, weighted=False),
+    "lloyd_max": design_lloyd_max,
+    "closed_form": design_companding,
+    "weighted_lloyd_max": partial(design_lloyd_max, weighted=True),
+}
+
+__all__ = ["DESIGNS", "Designer", "design_companding", "design_lloyd_max"]
