@@ -55,7 +55,7 @@ def design_companding(
     >>> from quantlab import GaussianPair
     >>> cb_x, cb_y = design_companding(GaussianPair(rho=0.8), n_levels=4)
     >>> cb_x.centers.round(4)
-    array([-2.1371, -0.8379,  0.8379,  2.1371])
+    array([-2.4765, -0.8365,  0.8365,  2.4765])
     """
     name = "closed_form" if weighted else "gaussian_compander"
     make = PointDensity.optimal if weighted else PointDensity.mse

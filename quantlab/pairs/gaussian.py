@@ -41,7 +41,7 @@ class GaussianPair(Pair):
     Examples
     --------
     >>> pair = GaussianPair(rho=0.8)
-    >>> float(pair.weight(0.0))
+    >>> round(float(pair.weight(0.0)), 12)
     0.36
     >>> a, b = pair.sample_matrices(2, 3, 4, rng=0)
     >>> a.shape, b.shape
