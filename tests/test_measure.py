@@ -1,0 +1,83 @@
+"""Measured error: against the definition, against the asymptotic law, and its interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import quantlab as ql
+from quantlab.measure import MeasuredError
+
+
+def test_one_trial_is_the_definition() -> None:
+    pair = ql.GaussianPair(rho=-0.6, sigma_x=2.0, sigma_y=0.5)
+    cb_x, cb_y = ql.design_companding(pair, (7, 16))
+    (row,) = ql.measure_trials(pair, {"": (cb_x, cb_y)}, 31, m=5, n=9, trials=1, rng=3)
+    a, b = pair.sample_matrices(5, 31, 9, np.random.default_rng([3, 0]))
+    exact = a.astype(float) @ b.astype(float)
+    naive = np.mean((exact - cb_x.quantize(a) @ cb_y.quantize(b)) ** 2) / pair.energy(31)
+    # float32 products inside `measure`
+    assert_allclose(row, [naive], rtol=1e-4)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
+def test_the_asymptotic_law_at_128_levels(rho: float) -> None:
+    """Issue: measured over asymptotic error within 3 % at K = 128, k = 1."""
+    pair = ql.GaussianPair(rho)
+    books = ql.design_companding(pair, 128)
+    measured = ql.measure(pair, *books, inner_dim=1, m=48, n=48, trials=6000, rng=1)
+    assert_allclose(measured.mse, ql.asymptotic_mse(pair, 128, inner_dim=1), rtol=0.03)
+
+
+def test_error_falls_by_the_factor_of_theory() -> None:
+    pair = ql.GaussianPair(rho=0.3)
+    designs = {str(k): ql.design_companding(pair, k) for k in (32, 128)}
+    measured = ql.measure_designs(pair, designs, inner_dim=4, m=64, n=64, trials=400)
+    # 16 in the limit; companding at K = 32 is 4 % above its asymptote
+    assert 14.5 < measured["32"].nmse / measured["128"].nmse < 17.0
+
+
+def test_the_interval_covers_at_its_level() -> None:
+    """Of 400 intervals over normal trials about 95 % hold the true mean (3 sigma: 3.3 %)."""
+    rng = np.random.default_rng(0)
+    intervals = [MeasuredError.from_trials(rng.normal(1.0, 0.3, 12), 2.0, {}) for _ in range(400)]
+    covered = np.mean([r.low < 1.0 < r.high for r in intervals])
+    assert abs(covered - 0.95) < 0.033
+    assert_allclose([r.mse for r in intervals], [2 * r.nmse for r in intervals], rtol=1e-15)
+
+
+def test_a_measurement_repeats_and_a_trial_does_not_depend_on_their_number() -> None:
+    pair = ql.GaussianPair(rho=0.7)
+    books = ql.design_companding(pair, 8)
+    few = ql.measure(pair, *books, 16, m=8, n=8, trials=3, rng=5)
+    many = ql.measure(pair, *books, 16, m=8, n=8, trials=6, rng=5)
+    other = ql.measure(pair, *books, 16, m=8, n=8, trials=3, rng=6)
+    np.testing.assert_array_equal(few.per_trial, many.per_trial[:3])
+    assert not np.array_equal(few.per_trial, other.per_trial)
+    assert few.settings["rng"] == 5
+    assert few.settings["inner_dim"] == 16
+
+
+def test_designs_are_compared_on_the_same_matrices() -> None:
+    pair = ql.GaussianPair(rho=0.7)
+    books = ql.design_companding(pair, 8)
+    both = ql.measure_designs(pair, {"one": books, "two": books}, 16, m=8, n=8, trials=3)
+    np.testing.assert_array_equal(both["one"].per_trial, both["two"].per_trial)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"trials": 1}, ValueError, "trials must be at least 2; got 1"),
+        ({"inner_dim": 0}, ValueError, "inner_dim must be at least 1; got 0"),
+        ({"m": 2.5}, TypeError, "m must be an integer; got float 2.5"),
+        ({"rng": -1}, ValueError, "rng must be at least 0; got -1"),
+        ({"backend": "abacus"}, ValueError, "backend"),
+    ],
+)
+def test_bad_settings_say_what_is_wrong(change, error, message) -> None:
+    pair = ql.GaussianPair(rho=0.7)
+    settings = {"inner_dim": 4, "m": 2, "n": 2, "trials": 2} | change
+    with pytest.raises(error, match=message):
+        ql.measure(pair, *ql.design_companding(pair, 4), **settings)

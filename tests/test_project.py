@@ -1,0 +1,126 @@
+"""The project's own files agree with each other and with its habits."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+# the extras that environment.yml promises, and the packages that go by another name there
+PROMISED = ("dashboard", "lab", "torch", "test")
+CONDA_NAMES = {"torch": "pytorch"}
+PIP_ONLY = {"pytest-playwright"}
+CODE = [
+    path
+    for folder in ("quantlab", "dashboard", "tests", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+
+
+def split(requirement: str) -> tuple[str, str]:
+    name, found, version = requirement.partition(">=")
+    assert found, f"{requirement} must state the oldest version that works"
+    return name.strip(), version
+
+
+def promised_requirements() -> dict[str, str]:
+    listed = list(PYPROJECT["project"]["dependencies"])
+    for extra in PROMISED:
+        listed += [r for r in EXTRAS[extra] if not r.startswith("quantlab[")]
+    return dict(split(r) for r in listed)
+
+
+def test_environment_yml_lists_what_pyproject_lists() -> None:
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip = next(entry["pip"] for entry in conda if isinstance(entry, dict))
+    plain = dict(split(entry) for entry in conda if isinstance(entry, str) and entry != "pip")
+    assert plain.pop("python") == PYPROJECT["project"]["requires-python"].removeprefix(">=")
+
+    expected = promised_requirements()
+    in_pip = {name: expected.pop(name) for name in PIP_ONLY}
+    assert plain == {CONDA_NAMES.get(name, name): version for name, version in expected.items()}
+    assert pip == [*(f"{name}>={version}" for name, version in in_pip.items()), "-e ."]
+
+
+def test_constraints_pin_every_direct_dependency() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    names = {name.lower().replace("_", "-") for name in pins}
+    assert pins["torch"] == "2.13.0"
+    assert {name.lower() for name in promised_requirements()} <= names
+
+
+def test_importing_quantlab_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, quantlab; "
+        "print([m for m in ('torch', 'triton', 'panel', 'holoviews', 'bokeh', 'transformers')"
+        " if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("room", "never"),
+    [
+        ("quantlab", "dashboard"),
+        ("quantlab/pairs", "quantlab.design"),
+        ("quantlab/pairs", "quantlab.codebook"),
+        ("quantlab/design", "quantlab.gemm"),
+        ("quantlab/design", "quantlab.views"),
+        ("quantlab/gemm", "quantlab.design"),
+        ("quantlab/views.py", "quantlab.measure"),
+    ],
+)
+def test_nothing_imports_against_the_data_flow(room: str, never: str) -> None:
+    place = ROOT / room
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+    # the command line starts the dashboard, on request, as a program starts another
+    allowed = {ROOT / "quantlab/cli.py", ROOT / "quantlab/notebook.py"}
+    backwards = [
+        (str(path.relative_to(ROOT)), name)
+        for path in files
+        if path not in allowed
+        for name in imports(path)
+        if name == never or name.startswith(never + ".")
+    ]
+    assert backwards == []
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_comparison_is_never_thrown_away(path: Path) -> None:
+    """A bare `np.allclose(...)` statement checks nothing."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Expr) and isinstance(node.value, (ast.Call, ast.Compare)):
+            call = node.value.func if isinstance(node.value, ast.Call) else None
+            name = getattr(call, "attr", getattr(call, "id", ""))
+            assert name not in {"allclose", "array_equal", "isclose"}, f"line {node.lineno}"
+            assert not isinstance(node.value, ast.Compare), f"line {node.lineno}"
+
+
+@pytest.mark.parametrize(
+    "command", [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)], ids=" ".join
+)
+def test_lint_format_and_types(command: tuple[str, ...]) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
