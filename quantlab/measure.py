@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
@@ -46,9 +45,11 @@ class MeasuredError:
         cls, per_trial: NDArray[np.float64], energy: float, settings: dict[str, object]
     ) -> MeasuredError:
         """Mean and 95 % interval of at least two trials' nmse; `energy` = E[C_ij^2]."""
+        from scipy.special import stdtrit  # here: quantlab must import at once
+
         trials = per_trial.size
         mean = float(per_trial.mean())
-        half = float(student_t.ppf(0.975, trials - 1) * per_trial.std(ddof=1) / np.sqrt(trials))
+        half = float(stdtrit(trials - 1, 0.975) * per_trial.std(ddof=1) / np.sqrt(trials))
         return cls(mean * energy, mean, mean - half, mean + half, per_trial, settings)
 
 
