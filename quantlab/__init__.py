@@ -11,7 +11,7 @@ from quantlab.codebook import Codebook  # isort: skip
 from quantlab.design import DESIGNS, design_companding, design_lloyd_max  # isort: skip
 from quantlab.codes import CodedMatrix, encode  # isort: skip
 from quantlab.gemm import matmul  # isort: skip
-from quantlab.distortion import asymptotic_mse, leading_constant  # isort: skip
+from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_constant  # isort: skip
 from quantlab.measure import MeasuredError, measure, measure_designs, measure_trials  # isort: skip
 
 __version__ = "0.1.0"
@@ -21,6 +21,7 @@ __all__ = [
     "DESIGNS",
     "CodedMatrix",
     "Codebook",
+    "ExactError",
     "GaussianPair",
     "MeasuredError",
     "Pair",
@@ -29,6 +30,7 @@ __all__ = [
     "design_companding",
     "design_lloyd_max",
     "encode",
+    "exact_mse",
     "gaussian_normalizer",
     "gaussian_peaks",
     "leading_constant",

@@ -2,9 +2,142 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from quantlab import _validate as check
+from quantlab.codebook import Codebook
 from quantlab.density import PointDensity
 from quantlab.pairs import Operand, Pair
+
+
+@dataclass(frozen=True)
+class ExactError:
+    """Exact error of one entry of C, as `exact_mse` returns it.
+
+    Attributes
+    ----------
+    mse : float
+        E[(C_ij - Cq_ij)^2] = variance + bias, in the unit of C squared.
+    nmse : float
+        mse / E[C_ij^2].
+    variance : float
+        k Var(e), the part that averaging over l makes harmless; the unit of mse.
+    bias : float
+        k^2 E[e]^2, the squared mean of C_ij - Cq_ij; the unit of mse.
+    gain : float
+        Best scalar on Cq; `codebook.scaled(gain)` on ONE operand folds it in.
+    mse_with_gain, nmse_with_gain : float
+        The same errors of C_ij - gain Cq_ij.
+    mean_error : float
+        E[e], per product; the unit of C.
+    inner_dim : int
+        k.
+    """
+
+    mse: float
+    nmse: float
+    variance: float
+    bias: float
+    gain: float
+    mse_with_gain: float
+    nmse_with_gain: float
+    mean_error: float
+    inner_dim: int
+
+    @property
+    def bias_share(self) -> float:
+        """bias / mse, in [0, 1]: how much of the error one gain could mend at best."""
+        return self.bias / self.mse if self.mse else 0.0
+
+
+def exact_mse(
+    pair: Pair, codebook_x: Codebook, codebook_y: Codebook, inner_dim: int = 1
+) -> ExactError:
+    r"""Exact error of one entry of the coded product, without sampling.
+
+    .. math::
+        \mathrm{mse}(k) = k E[e^2] + k(k-1) (E[e])^2 = k\,\mathrm{Var}(e) + k^2 (E[e])^2,
+        \qquad e = XY - \hat X \hat Y
+
+    and, with p = Xq Yq, the gain that minimises it over g in e_g = XY - g p:
+
+    .. math:: g = \frac{E[XY p] + (k-1) E[XY] E[p]}{E[p^2] + (k-1) E[p]^2}
+
+    Parameters
+    ----------
+    pair : Pair
+        Joint law of (X, Y).
+    codebook_x, codebook_y : Codebook
+        Quantizers of X and of Y, in the data's own unit, with any thresholds.
+    inner_dim : int
+        k, the number of products summed in one entry of C.
+
+    Returns
+    -------
+    ExactError
+
+    Raises
+    ------
+    ValueError, TypeError
+        If inner_dim is not a positive integer, an argument is not a Codebook, or E[X^2 Y^2] is
+        infinite (Student-t with nu <= 4).
+
+    Notes
+    -----
+    The pair-i.i.d. model of [1], any K and any k. The joint cell moments P(i, j) and
+    E[XY; i, j] are closed forms for normal pairs and their mixtures (Owen's T function, derived
+    in notebooks/04), so that the cost is K_X K_Y evaluations. Relative error of nmse: about
+    1e-14 K^2.
+
+    Examples
+    --------
+    >>> import quantlab as ql
+    >>> pair = ql.GaussianPair(rho=0.8)
+    >>> report = ql.exact_mse(pair, *ql.design_companding(pair, 16), inner_dim=256)
+    >>> f"{report.nmse:.3e} {report.nmse_with_gain:.3e}"
+    '2.106e-04 2.010e-04'
+    """
+    k = check.count(inner_dim, "inner_dim")
+    for book, name in ((codebook_x, "codebook_x"), (codebook_y, "codebook_y")):
+        if not isinstance(book, Codebook):
+            raise TypeError(f"{name} must be a Codebook; got {type(book).__name__}")
+    energy = pair.energy(k)
+    if not np.isfinite(energy):
+        raise ValueError(f"the exact error needs a finite E[X^2 Y^2]; {pair!r} has {energy}")
+    mass, first = pair.joint_cells(codebook_x.thresholds, codebook_y.thresholds)
+    c_x, c_y = codebook_x.centers, codebook_y.centers
+    product = float(c_x @ mass @ c_y)
+    square = float(c_x**2 @ mass @ c_y**2)
+    cross = float(c_x @ first @ c_y)
+    mean_error = pair.mean_product - product
+    square_error = pair.mean_square_product - 2 * cross + square
+
+    # g = 1 + d and e_g = e - d p: the moments of e cancel less than those of XY and p
+    with_error = cross - square
+    curvature = square + (k - 1) * product**2
+    slope = with_error + (k - 1) * mean_error * product
+    d = slope / curvature if curvature > 0 else 0.0
+    variance, bias = _split(square_error, mean_error, k)
+    remaining = square_error - d * (2 * with_error - d * square)
+    mse_with_gain = sum(_split(remaining, mean_error - d * product, k), 0.0)
+    return ExactError(
+        mse=variance + bias,
+        nmse=(variance + bias) / energy,
+        variance=variance,
+        bias=bias,
+        gain=float(1 + d),
+        mse_with_gain=mse_with_gain,
+        nmse_with_gain=mse_with_gain / energy,
+        mean_error=float(mean_error),
+        inner_dim=k,
+    )
+
+
+def _split(square_error: float, mean_error: float, k: int) -> tuple[float, float]:
+    """k Var(e) and k^2 E[e]^2."""
+    return float(k * max(square_error - mean_error**2, 0.0)), float(k * mean_error) ** 2
 
 
 def leading_constant(pair: Pair, operand: Operand = "x") -> float:

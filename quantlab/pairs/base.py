@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _validate as check
+from quantlab.pairs._quadrature import cell_sums, gauss_nodes, marginal_edges, resolve_steps
 
 Operand = Literal["x", "y"]
 OPERANDS: tuple[Operand, Operand] = ("x", "y")
@@ -27,6 +28,14 @@ class Pair(ABC):
         Correlation of X and Y.
     sigma_x, sigma_y : float
         Standard deviations, in the data's own unit.
+
+    Notes
+    -----
+    A law must give the abstract members. With `joint_pdf` it also has its exact error and its
+    finite-K designs: `cell_moments`, `conditional_cells` and `joint_cells` fall back on
+    Gauss-Legendre panels that end at the thresholds and resolve the conditional law's steps, of
+    width sqrt(1 - rho^2). The fall-back needs smooth densities and |rho| <= 0.999 (1e-10 there);
+    the laws of this package override it with closed forms and hold for every rho.
 
     References
     ----------
@@ -62,6 +71,99 @@ class Pair(ABC):
     def mean_square_product(self) -> float:
         """E[X^2 Y^2]."""
 
+    def joint_pdf(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
+        """Joint density at (x, y), broadcast."""
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no joint_pdf, which exact errors and designs need"
+        )
+
+    def peaks(self, operand: Operand = "x") -> tuple[float, ...] | None:
+        """Peaks of l* in standard deviations where the law knows them; None: search."""
+        return None
+
+    def cell_moments(
+        self, thresholds: ArrayLike, operand: Operand = "x", *, weighted: bool = False
+    ) -> FloatArray:
+        """Moments int x^p g(x) dx of each cell, p = 0, 1, 2, with g = f or, weighted, g = f w.
+
+        Parameters
+        ----------
+        thresholds : array_like, shape (K - 1,)
+            Increasing; the data's own unit.
+        operand : {"x", "y"}
+        weighted : bool
+
+        Returns
+        -------
+        ndarray, shape (3, K)
+        """
+        t = np.asarray(thresholds, dtype=np.float64)
+        edges = self._panel_edges(t, operand)
+        x, dx = gauss_nodes(edges)
+        density = self.pdf(x, operand) * dx
+        if weighted:
+            density = density * self.weight(x, operand)
+        panels = np.stack([(density * x**p).sum(axis=1) for p in range(3)], axis=1)
+        return cell_sums(panels, edges, t).T
+
+    def conditional_cells(
+        self, x: ArrayLike, thresholds: ArrayLike, operand: Operand = "x"
+    ) -> tuple[FloatArray, FloatArray]:
+        """P(Y in cell j | X = x_i) and E[Y; Y in cell j | X = x_i] (X and Y swapped for "y").
+
+        Parameters
+        ----------
+        x : array_like, shape (I,)
+            Values of the operand that is given.
+        thresholds : array_like, shape (K - 1,)
+            Of the OTHER operand.
+        operand : {"x", "y"}
+            Which operand is given.
+
+        Returns
+        -------
+        (ndarray, ndarray), each of shape (I, K)
+        """
+        x, t = np.asarray(x, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
+        other: Operand = "y" if operand == "x" else "x"
+        slope = self.rho * self.sigma(other) / self.sigma(operand)
+        width = np.sqrt(1 - self.rho**2) * self.sigma(other)
+        edges = resolve_steps(self._panel_edges(t, other), slope * x, width)
+        y, dy = gauss_nodes(edges)
+        given = x[:, None, None]
+        joint = self.joint_pdf(given, y) if operand == "x" else self.joint_pdf(y, given)
+        density = joint * dy / self.pdf(x, operand)[:, None, None]
+        mass = cell_sums(density.sum(axis=2).T, edges, t).T
+        return mass, cell_sums((density * y).sum(axis=2).T, edges, t).T
+
+    def joint_cells(
+        self, thresholds_x: ArrayLike, thresholds_y: ArrayLike
+    ) -> tuple[FloatArray, FloatArray]:
+        """P(X in cell i, Y in cell j) and E[XY; X in cell i, Y in cell j].
+
+        Parameters
+        ----------
+        thresholds_x, thresholds_y : array_like, shapes (K_X - 1,) and (K_Y - 1,)
+
+        Returns
+        -------
+        (ndarray, ndarray), each of shape (K_X, K_Y)
+        """
+        t_x = np.asarray(thresholds_x, dtype=np.float64)
+        t_y = np.asarray(thresholds_y, dtype=np.float64)
+        edges = self._panel_edges(t_x, "x")
+        if self.rho:
+            width = np.sqrt(1 - self.rho**2) / abs(self.rho) * self.sigma_x
+            steps = t_y * (self.sigma_x / (self.rho * self.sigma_y))
+            edges = resolve_steps(edges, steps, width)
+        x, dx = gauss_nodes(edges)
+        mass, first = self.conditional_cells(x.ravel(), t_y, "x")
+        density = (self.pdf(x) * dx).ravel()[:, None]
+        shape = (*x.shape, -1)
+        mass = (mass * density).reshape(shape).sum(axis=1)
+        first = (first * density * x.reshape(-1, 1)).reshape(shape).sum(axis=1)
+        return cell_sums(mass, edges, t_x), cell_sums(first, edges, t_x)
+
     def sigma(self, operand: Operand = "x") -> float:
         """Standard deviation of one operand."""
         return self.sigma_x if check.operand(operand) == "x" else self.sigma_y
@@ -74,3 +176,10 @@ class Pair(ABC):
         """E[C_ij^2] = k E[X^2 Y^2] + k (k-1) E[XY]^2, what `nmse` divides by."""
         k = check.count(inner_dim, "inner_dim")
         return k * self.mean_square_product + k * (k - 1) * self.mean_product**2
+
+    def _panel_edges(self, thresholds: FloatArray, operand: Operand) -> FloatArray:
+        edges = marginal_edges(
+            lambda x: self.pdf(x, operand), self.sigma(operand), self.support(operand)
+        )
+        inside = thresholds[(thresholds > edges[0]) & (thresholds < edges[-1])]
+        return np.union1d(edges, inside)

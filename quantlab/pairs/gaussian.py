@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from quantlab import _validate as check
-from quantlab.pairs.base import FloatArray, Operand, Pair
+from quantlab.pairs._mixture import Components, NormalMixture
+from quantlab.pairs.base import FloatArray, Operand
 
 
 @dataclass(frozen=True)
-class GaussianPair(Pair):
+class GaussianPair(NormalMixture):
     r"""Zero-mean jointly Gaussian (X, Y) with correlation rho.
 
     .. math:: w_X(x) = E[Y^2 | X = x] = \sigma_Y^2 ((1-\rho^2) + \rho^2 u^2), \quad u = x/\sigma_X
@@ -68,32 +69,8 @@ class GaussianPair(Pair):
         return other**2 * ((1 - self.rho**2) + (self.rho * u) ** 2)
 
     @property
-    def mean_product(self) -> float:
-        return self.rho * self.sigma_x * self.sigma_y
+    def components(self) -> Components:
+        return Components(np.ones(1), np.ones(1), np.array([self.rho]))
 
-    @property
-    def mean_square_product(self) -> float:
-        return (1 + 2 * self.rho**2) * (self.sigma_x * self.sigma_y) ** 2
-
-    def sample_matrices(
-        self, m: int, k: int, n: int, rng: int | np.random.Generator = 0
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        r"""Draw a (m, k) and b (k, n), float32, correlated rho at every (i, j) at once.
-
-        .. math::
-            A_{il} = \sigma_X (\sqrt{|\rho|}\, z_l + \sqrt{1-|\rho|}\, g_{il}), \quad
-            B_{lj} = \sigma_Y (\mathrm{sign}(\rho) \sqrt{|\rho|}\, z_l + \sqrt{1-|\rho|}\, h_{lj})
-
-        with z, g, h independent standard normal: row l of b shares z_l with column l of a.
-        """
-        m, k, n = check.count(m, "m"), check.count(k, "k"), check.count(n, "n")
-        rng = np.random.default_rng(rng)
-        shared = np.sqrt(abs(self.rho)) * rng.standard_normal(k, dtype=np.float32)
-        own = np.float32(np.sqrt(1 - abs(self.rho)))
-        a = rng.standard_normal((m, k), dtype=np.float32) * own
-        a += shared
-        a *= np.float32(self.sigma_x)
-        b = rng.standard_normal((k, n), dtype=np.float32) * own
-        b += (np.sign(self.rho) * shared).astype(np.float32)[:, None]
-        b *= np.float32(self.sigma_y)
-        return a, b
+    def _draw(self, k: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        return np.ones(k), np.full(k, self.rho)
