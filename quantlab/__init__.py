@@ -8,7 +8,7 @@ Importing quantlab loads neither torch, triton nor panel.
 from quantlab.pairs import GaussianPair, Pair  # isort: skip
 from quantlab.density import CRITICAL_RHO, PointDensity, gaussian_normalizer, gaussian_peaks  # isort: skip
 from quantlab.codebook import Codebook  # isort: skip
-from quantlab.design import DESIGNS, design_companding, design_lloyd_max  # isort: skip
+from quantlab.design import DESIGNS, design_bilinear, design_companding, design_lloyd_max  # isort: skip
 from quantlab.codes import CodedMatrix, encode  # isort: skip
 from quantlab.gemm import matmul  # isort: skip
 from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_constant  # isort: skip
@@ -27,6 +27,7 @@ __all__ = [
     "Pair",
     "PointDensity",
     "asymptotic_mse",
+    "design_bilinear",
     "design_companding",
     "design_lloyd_max",
     "encode",

@@ -67,3 +67,14 @@ def mse_of_moments(moments: dict[str, float], inner_dim: int) -> float:
 def bivariate_cdf(h: float, k: float, rho: float) -> float:
     """P(X <= h, Y <= k) by scipy's own integration."""
     return float(multivariate_normal(cov=[[1, rho], [rho, 1]]).cdf([h, k]))
+
+
+def lloyd(pair: ql.Pair, centers: np.ndarray, weighted: bool, steps: int) -> np.ndarray:
+    """Lloyd's iteration on a fine grid of the operand X: nearest centre, then centroid."""
+    x = np.linspace(-10, 10, 400_001) * pair.sigma_x
+    mass = pair.pdf(x) * (pair.weight(x) if weighted else 1.0)
+    c = np.array(centers)
+    for _ in range(steps):
+        cell = np.searchsorted((c[1:] + c[:-1]) / 2, x)
+        c = np.bincount(cell, mass * x, c.size) / np.bincount(cell, mass, c.size)
+    return c

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from quantlab.codebook import Codebook
+from quantlab.design.bilinear import design_bilinear
 from quantlab.design.companding import design_companding
 from quantlab.design.lloyd_max import design_lloyd_max
 
@@ -17,6 +18,7 @@ DESIGNS: dict[str, Designer] = {
     "lloyd_max": design_lloyd_max,
     "closed_form": design_companding,
     "weighted_lloyd_max": partial(design_lloyd_max, weighted=True),
+    "bilinear": design_bilinear,
 }
 
-__all__ = ["DESIGNS", "Designer", "design_companding", "design_lloyd_max"]
+__all__ = ["DESIGNS", "Designer", "design_bilinear", "design_companding", "design_lloyd_max"]
