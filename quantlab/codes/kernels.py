@@ -1,0 +1,113 @@
+"""Loops over codes: count thresholds, pack, unpack, decode. No checks; every array is C-ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numba import njit
+
+_LARGEST = np.finfo(np.float64).max
+
+
+@cache
+def count_kernel(n_thresholds: int) -> Callable[..., bool]:
+    """Kernel for exactly `n_thresholds`, few: the loop over them unrolls into vectors."""
+
+    @njit(cache=True, nogil=True)
+    def count_thresholds_kernel(x, thresholds, codes):  # type: ignore[no-untyped-def]
+        # x (N,), thresholds (n_thresholds,), codes (N,) uint8
+        finite = True
+        for i in range(x.size):
+            value = x[i]
+            passed = np.int32(0)
+            for j in range(n_thresholds):
+                passed += np.int32(value > thresholds[j])
+            codes[i] = passed
+            finite &= abs(value) <= _LARGEST
+        return finite
+
+    return count_thresholds_kernel
+
+
+@njit(cache=True, nogil=True)
+def bucket_kernel(x, start, inverse, first, thresholds, strides, codes):  # type: ignore[no-untyped-def]
+    # x (N,), first (buckets,): thresholds below a bucket; thresholds: padded with inf
+    # x -> bucket is monotone, so that only the bucket's own thresholds are in doubt
+    finite = True
+    last = first.size - 1
+    for i in range(x.size):
+        value = x[i]
+        position = (value - start) * inverse
+        # NaN compares false: it lands in bucket 0
+        bucket = np.intp(position) if position > 0 and position < last else 0
+        bucket = last if position >= last else bucket
+        code = np.intp(first[bucket])
+        for stride in strides:  # binary search: strides 2^s, ..., 2, 1
+            code += stride * np.intp(value > thresholds[code + stride - 1])
+        codes[i] = code
+        finite &= abs(value) <= _LARGEST
+    return finite
+
+
+@njit(cache=True, nogil=True)
+def pack_kernel(codes, bits, packed):  # type: ignore[no-untyped-def]
+    # codes (rows, columns), packed (rows, ceil(columns bits / 8))
+    for i in range(codes.shape[0]):
+        if bits == 4:
+            for j in range(codes.shape[1] // 2):
+                packed[i, j] = codes[i, 2 * j] | (codes[i, 2 * j + 1] << 4)
+            if codes.shape[1] % 2:
+                packed[i, -1] = codes[i, -1]
+            continue
+        held, n_held, at = np.uint32(0), 0, 0
+        for j in range(codes.shape[1]):
+            held |= np.uint32(codes[i, j]) << np.uint32(n_held)
+            n_held += bits
+            if n_held >= 8:
+                packed[i, at] = held & np.uint32(255)
+                held >>= np.uint32(8)
+                n_held -= 8
+                at += 1
+        if n_held:
+            packed[i, at] = held
+
+
+@njit(cache=True, nogil=True, inline="never")
+def unpack_row_kernel(row, bits, first, codes):  # type: ignore[no-untyped-def]
+    # row (bytes,) of a packed matrix; codes (count,) gets entries first, first + 1, ...
+    if bits == 8:
+        for j in range(codes.size):
+            codes[j] = row[first + j]
+    elif bits == 4 and first % 2 == 0:
+        base = first // 2
+        for j in range(codes.size // 2):
+            codes[2 * j] = row[base + j] & 15
+            codes[2 * j + 1] = row[base + j] >> 4
+        if codes.size % 2:
+            codes[-1] = row[base + codes.size // 2] & 15
+    else:
+        mask = (1 << bits) - 1
+        for j in range(codes.size):
+            bit = (first + j) * bits
+            value = np.intp(row[bit >> 3]) >> (bit & 7)
+            if (bit & 7) + bits > 8:
+                value |= np.intp(row[(bit >> 3) + 1]) << (8 - (bit & 7))
+            codes[j] = value & mask
+
+
+@njit(cache=True, nogil=True)
+def unpack_kernel(packed, bits, codes):  # type: ignore[no-untyped-def]
+    for i in range(codes.shape[0]):
+        unpack_row_kernel(packed[i], bits, 0, codes[i])
+
+
+@njit(cache=True, nogil=True)
+def decode_kernel(packed, bits, centers, out):  # type: ignore[no-untyped-def]
+    # out (rows, columns) of the centres' dtype
+    codes = np.empty(out.shape[1], np.uint8)
+    for i in range(out.shape[0]):
+        unpack_row_kernel(packed[i], bits, 0, codes)
+        for j in range(codes.size):
+            out[i, j] = centers[codes[j]]
