@@ -5,13 +5,23 @@ pair -> weight -> point density -> codebook -> codes -> product -> error -> view
 Importing quantlab loads neither torch, triton nor panel.
 """
 
-from quantlab.pairs import GaussianPair, Pair  # isort: skip
-from quantlab.density import CRITICAL_RHO, PointDensity, gaussian_normalizer, gaussian_peaks  # isort: skip
+from quantlab.pairs import (  # isort: skip
+    CRITICAL_RHO,
+    GaussianMixturePair,
+    GaussianPair,
+    IntermittentPair,
+    LaplacePair,
+    Pair,
+    StudentTPair,
+    UniformCopulaPair,
+)
+from quantlab.density import PointDensity, gaussian_normalizer, gaussian_peaks  # isort: skip
 from quantlab.codebook import Codebook  # isort: skip
 from quantlab.design import DESIGNS, design_bilinear, design_companding, design_lloyd_max  # isort: skip
 from quantlab.codes import CodedMatrix, encode  # isort: skip
 from quantlab.gemm import matmul  # isort: skip
 from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_constant  # isort: skip
+from quantlab.transition import critical_rho, finite_size_critical_rho, worst_rho  # isort: skip
 from quantlab.measure import MeasuredError, measure, measure_designs, measure_trials  # isort: skip
 
 __version__ = "0.1.0"
@@ -22,16 +32,23 @@ __all__ = [
     "CodedMatrix",
     "Codebook",
     "ExactError",
+    "GaussianMixturePair",
     "GaussianPair",
+    "IntermittentPair",
+    "LaplacePair",
     "MeasuredError",
     "Pair",
     "PointDensity",
+    "StudentTPair",
+    "UniformCopulaPair",
     "asymptotic_mse",
+    "critical_rho",
     "design_bilinear",
     "design_companding",
     "design_lloyd_max",
     "encode",
     "exact_mse",
+    "finite_size_critical_rho",
     "gaussian_normalizer",
     "gaussian_peaks",
     "leading_constant",
@@ -39,4 +56,5 @@ __all__ = [
     "measure",
     "measure_designs",
     "measure_trials",
+    "worst_rho",
 ]

@@ -14,9 +14,6 @@ from quantlab import _validate as check
 from quantlab.pairs import GaussianPair, Operand, Pair
 from quantlab.pairs.base import FloatArray
 
-#: |rho| at which the optimal density of an elliptical pair turns from one peak to two, 1/sqrt(3).
-CRITICAL_RHO = float(1 / np.sqrt(3))
-
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(16)
 # scipy's hyperu is right to 3e-15 from here on and loses up to ten digits below (1.4e-10 at 0.1)
 _SMALL_RHO = 0.3
@@ -88,11 +85,7 @@ def gaussian_peaks(rho: float) -> tuple[float, ...]:
     >>> [round(u, 4) for u in gaussian_peaks(1.0)]
     [-1.4142, 1.4142]
     """
-    rho = check.correlation(rho)
-    if abs(rho) <= CRITICAL_RHO:
-        return (0.0,)
-    u = float(np.sqrt(3 - 1 / rho**2))
-    return (-u, u)
+    return GaussianPair(rho).peaks()
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +126,9 @@ class PointDensity:
     @classmethod
     def optimal(cls, pair: Pair, operand: Operand = "x") -> PointDensity:
         """l* = (f w)^(1/3) / Z: the density that minimises the product's error ([1])."""
-        peaks = gaussian_peaks(pair.rho) if isinstance(pair, GaussianPair) else None
-        return cls._cube_root(pair, operand, weighted=True, known_modes=peaks)
+        if not np.isfinite(pair.mean_square_product):
+            raise ValueError(f"l* needs a finite E[X^2 Y^2] to be integrable; {pair!r} has none")
+        return cls._cube_root(pair, operand, weighted=True, known_modes=pair.peaks(operand))
 
     @classmethod
     def mse(cls, pair: Pair, operand: Operand = "x") -> PointDensity:
@@ -203,6 +197,24 @@ class PointDensity:
             u = following
         return u
 
+    def integrate(self, integrand: Callable[[FloatArray], FloatArray]) -> float:
+        """int integrand(u) du over the support; infinite where an octave outweighs the last.
+
+        For an integrand as smooth as l, with tails that may be much heavier (a power of u).
+        """
+        reach = max(-self._edges[0], self._edges[-1])
+        octaves = reach * 2.0 ** np.arange(1, 60)
+        beyond = np.concatenate([-octaves[::-1], [-reach, reach], octaves])
+        edges = np.union1d(self._edges, np.clip(beyond, *self.support))
+        half = 0.5 * np.diff(edges)
+        nodes = (0.5 * (edges[1:] + edges[:-1]))[:, None] + half[:, None] * _NODES
+        panels = half * (integrand(nodes) @ _NODE_WEIGHTS)
+        total, last, before = panels.sum(), panels[[0, -1]].sum(), panels[[1, -2]].sum()
+        if last <= 1e-15 * total or np.all(np.isfinite(self.support)):
+            return float(total)
+        # a power of u: what is left beyond is a geometric series of octaves
+        return float(total + last * last / (before - last)) if last < before else np.inf
+
     @cached_property
     def modes(self) -> tuple[float, ...]:
         """Positions of the local maxima, in standard deviations, increasing."""
@@ -230,16 +242,18 @@ class PointDensity:
 
     @cached_property
     def _edges(self) -> FloatArray:
-        """Panel edges: geometric towards 0 (for the |u|^(2/3) cusp at |rho| = 1) and outwards."""
+        """Panel edges: geometric outwards, towards 0 and towards finite ends (l may have cusps)."""
         outer = 1.0
-        while outer < 1e12 and self._tail_matters(outer):
+        while outer < 1e60 and self._tail_matters(outer):
             outer *= np.sqrt(2.0)
         half = np.sqrt(2.0) ** np.arange(-56, round(2 * np.log2(outer)) + 1)
-        edges = np.concatenate([-half[::-1], [0.0], half])
         low, high = self.support
-        inner = edges[(edges > low) & (edges < high)]
-        ends = [e for e in (low, high) if np.isfinite(e)]
-        return np.unique(np.concatenate([inner, ends]))
+        pieces = [-half, [0.0], half]
+        for end, inwards in ((low, half), (high, -half)):
+            if np.isfinite(end):
+                pieces += [[end], end + inwards[half < 0.25 * (high - low)]]
+        edges = np.concatenate(pieces)
+        return np.unique(edges[(edges >= low) & (edges <= high)])
 
     def _tail_matters(self, u: float) -> bool:
         """Whether |v| > u still holds more than about 1e-17 of the mass (mass per octave ~ u l)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.density import PointDensity
-from quantlab.pairs import Operand, Pair
+from quantlab.pairs import OPERANDS, Operand, Pair
+from quantlab.pairs.base import FloatArray
 
 
 @dataclass(frozen=True)
@@ -140,25 +142,69 @@ def _split(square_error: float, mean_error: float, k: int) -> tuple[float, float
     return float(k * max(square_error - mean_error**2, 0.0)), float(k * mean_error) ** 2
 
 
-def leading_constant(pair: Pair, operand: Operand = "x") -> float:
+def leading_constant(
+    pair: Pair, operand: Operand = "x", density: PointDensity | None = None
+) -> float:
     r"""Constant c of one operand in the high-resolution law mse / k -> c_X / K_X^2 + c_Y / K_Y^2.
 
-    .. math:: c_X = \frac{1}{12} \Big( \int (f_X w_X)^{1/3} dx \Big)^3
+    .. math:: c_X = \frac{1}{12} \int \frac{f_X w_X}{\lambda^2} dx \;\ge\;
+              \frac{1}{12} \Big( \int (f_X w_X)^{1/3} dx \Big)^3
 
-    For a Gaussian pair c_X = s_X^2 s_Y^2 Z(rho)^3 / (12 sqrt(2 pi)). Source: [1].
+    with equality for l*. For a Gaussian pair that is s_X^2 s_Y^2 Z(rho)^3 / (12 sqrt(2 pi)).
+
+    Parameters
+    ----------
+    pair : Pair
+        Joint law of (X, Y).
+    operand : {"x", "y"}
+    density : PointDensity, optional
+        lambda, any point density of that operand; None: the optimal one.
+
+    Returns
+    -------
+    float
+        c, in the unit of (XY)^2; infinite where the integral diverges (`PointDensity.mse` on a
+        Student-t pair with nu <= 8, for one).
+
+    Notes
+    -----
+    Source: [1], after Bennett.
 
     Examples
     --------
     >>> from quantlab import GaussianPair
-    >>> round(leading_constant(GaussianPair(rho=0.8)), 10)
+    >>> pair = GaussianPair(rho=0.8)
+    >>> round(leading_constant(pair), 10)
     4.3875891617
+    >>> round(leading_constant(pair, density=PointDensity.mse(pair)), 6)
+    6.203194
     """
-    density = PointDensity.optimal(pair, operand)
-    return (density.scale * density.normalizer) ** 3 / 12
+    if density is None:
+        optimal = PointDensity.optimal(pair, operand)
+        return (optimal.scale * optimal.normalizer) ** 3 / 12
+    return density.scale**3 / 12 * density.integrate(_bennett(pair, operand, density))
 
 
-def asymptotic_mse(pair: Pair, n_levels: int | tuple[int, int], inner_dim: int = 1) -> float:
-    r"""Error per entry of C that the optimal density tends to as K grows (inner_dim fixed).
+def _bennett(
+    pair: Pair, operand: Operand, density: PointDensity
+) -> Callable[[FloatArray], FloatArray]:
+    def integrand(u: FloatArray) -> FloatArray:
+        x = u * density.scale
+        mass = pair.pdf(x, operand) * pair.weight(x, operand)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.where(mass > 0, mass / np.square(density(u)), 0.0)
+
+    return integrand
+
+
+def asymptotic_mse(
+    pair: Pair,
+    n_levels: int | tuple[int, int],
+    inner_dim: int = 1,
+    *,
+    weighted: bool = True,
+) -> float:
+    r"""Error per entry of C that a companding design tends to as K grows (inner_dim fixed).
 
     .. math:: \mathrm{mse}(k) \sim k \left( \frac{c_X}{K_X^2} + \frac{c_Y}{K_Y^2} \right)
 
@@ -170,6 +216,8 @@ def asymptotic_mse(pair: Pair, n_levels: int | tuple[int, int], inner_dim: int =
         K, or (K_X, K_Y).
     inner_dim : int
         k, the number of products summed in one entry of C.
+    weighted : bool
+        Which density, as in `design_companding`: True l*, False the plain MSE density.
 
     Returns
     -------
@@ -193,4 +241,6 @@ def asymptotic_mse(pair: Pair, n_levels: int | tuple[int, int], inner_dim: int =
     """
     k_x, k_y = check.levels(n_levels)
     k = check.count(inner_dim, "inner_dim")
-    return k * (leading_constant(pair, "x") / k_x**2 + leading_constant(pair, "y") / k_y**2)
+    make = PointDensity.optimal if weighted else PointDensity.mse
+    c_x, c_y = (leading_constant(pair, operand, make(pair, operand)) for operand in OPERANDS)
+    return k * (c_x / k_x**2 + c_y / k_y**2)

@@ -130,7 +130,7 @@ def _newton_step(
     weighted: bool,
 ) -> FloatArray:
     """Solve (diag(mass) - share * borders) step = first - c mass; NaN unless downhill."""
-    mass, first, _ = moments
+    mass, first = moments
     t = _midpoints(c)
     density = pair.pdf(t, operand)
     if weighted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +76,11 @@ class NormalMixture(Pair):
         parts = self.components
         u = np.asarray(x, dtype=np.float64)[..., None] / (self.sigma_x * parts.scales)
         v = np.asarray(y, dtype=np.float64)[..., None] / (self.sigma_y * parts.scales)
-        q = np.sqrt(1 - parts.rhos**2)
+        q = np.sqrt((1 - parts.rhos) * (1 + parts.rhos))
+        if np.any(q == 0):
+            raise ValueError(
+                f"a pair with |rho| = 1 lies on a line and has no joint density: {self!r}"
+            )
         values = normal_pdf(u) * normal_pdf((v - parts.rhos * u) / q)
         return values @ (parts.masses / (parts.scales**2 * q)) / (self.sigma_x * self.sigma_y)
 
@@ -86,14 +91,14 @@ class NormalMixture(Pair):
         sigma = self.sigma(operand)
         scales = parts.scales[:, None]
         z = np.asarray(thresholds, dtype=np.float64) / (sigma * scales)
-        moments = normal_cells(z, 4 if weighted else 2)
+        moments = normal_cells(z, 3 if weighted else 1)
         if weighted:
             rho2 = parts.rhos[:, None] ** 2
             moments = [
-                scales**2 * ((1 - rho2) * moments[p] + rho2 * moments[p + 2]) for p in range(3)
+                scales**2 * ((1 - rho2) * moments[p] + rho2 * moments[p + 2]) for p in range(2)
             ]
-        total = np.stack([parts.masses @ (scales**p * moments[p]) for p in range(3)])
-        total *= sigma ** np.arange(3.0)[:, None]
+        total = np.stack([parts.masses @ (scales**p * moments[p]) for p in range(2)])
+        total *= sigma ** np.arange(2.0)[:, None]
         if weighted:
             total *= (self.sigma_y if operand == "x" else self.sigma_x) ** 2
         return total
@@ -108,10 +113,12 @@ class NormalMixture(Pair):
         share = self._posterior(u)
         total_mass = np.zeros((u.size, v.size + 1))
         total_first = np.zeros_like(total_mass)
-        for n, (scale, rho) in enumerate(zip(parts.scales, parts.rhos, strict=True)):
+        group = max(1, _GROUP // total_mass.size)
+        for rho, members in _groups(parts.rhos, group):
+            scale = parts.scales[members, None]
             mass, first = conditional_normal_cells(u / scale, v / scale, rho)
-            total_mass += share[:, n, None] * mass
-            total_first += (share[:, n, None] * scale) * first
+            total_mass += np.einsum("in,nij->ij", share[:, members], mass)
+            total_first += np.einsum("in,nij->ij", share[:, members] * scale[:, 0], first)
         return total_mass, total_first * other
 
     def joint_cells(
@@ -123,14 +130,11 @@ class NormalMixture(Pair):
         total_mass = np.zeros((u.size + 1, v.size + 1))
         total_first = np.zeros_like(total_mass)
         group = max(1, _GROUP // total_mass.size)
-        for rho in np.unique(parts.rhos):
-            for members in _groups(np.flatnonzero(parts.rhos == rho), group):
-                scale = parts.scales[members, None]
-                mass, first = joint_normal_cells(u / scale, v / scale, float(rho))
-                total_mass += np.tensordot(parts.masses[members], mass, 1)
-                total_first += np.tensordot(
-                    parts.masses[members] * parts.scales[members] ** 2, first, 1
-                )
+        for rho, members in _groups(parts.rhos, group):
+            scale = parts.scales[members, None]
+            mass, first = joint_normal_cells(u / scale, v / scale, rho)
+            total_mass += np.tensordot(parts.masses[members], mass, 1)
+            total_first += np.tensordot(parts.masses[members] * scale[:, 0] ** 2, first, 1)
         return total_mass, total_first * (self.sigma_x * self.sigma_y)
 
     def sample_matrices(
@@ -167,5 +171,9 @@ class NormalMixture(Pair):
         return share / share.sum(axis=-1, keepdims=True)
 
 
-def _groups(members: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    return [members[start : start + size] for start in range(0, members.size, size)]
+def _groups(rhos: FloatArray, size: int) -> Iterator[tuple[float, NDArray[np.int64]]]:
+    """Components of one correlation, at most `size` at a time."""
+    for rho in np.unique(rhos):
+        members = np.flatnonzero(rhos == rho)
+        for start in range(0, members.size, size):
+            yield float(rho), members[start : start + size]

@@ -84,7 +84,7 @@ class Pair(ABC):
     def cell_moments(
         self, thresholds: ArrayLike, operand: Operand = "x", *, weighted: bool = False
     ) -> FloatArray:
-        """Moments int x^p g(x) dx of each cell, p = 0, 1, 2, with g = f or, weighted, g = f w.
+        """Mass int g dx and first moment int x g dx of each cell; g = f or, weighted, g = f w.
 
         Parameters
         ----------
@@ -95,15 +95,13 @@ class Pair(ABC):
 
         Returns
         -------
-        ndarray, shape (3, K)
+        ndarray, shape (2, K)
         """
         t = np.asarray(thresholds, dtype=np.float64)
-        edges = self._panel_edges(t, operand)
-        x, dx = gauss_nodes(edges)
-        density = self.pdf(x, operand) * dx
+        edges, x, density = self._mass_nodes(t, operand, np.empty(0))
         if weighted:
             density = density * self.weight(x, operand)
-        panels = np.stack([(density * x**p).sum(axis=1) for p in range(3)], axis=1)
+        panels = np.stack([(density * x**p).sum(axis=1) for p in range(2)], axis=1)
         return cell_sums(panels, edges, t).T
 
     def conditional_cells(
@@ -151,14 +149,9 @@ class Pair(ABC):
         """
         t_x = np.asarray(thresholds_x, dtype=np.float64)
         t_y = np.asarray(thresholds_y, dtype=np.float64)
-        edges = self._panel_edges(t_x, "x")
-        if self.rho:
-            width = np.sqrt(1 - self.rho**2) / abs(self.rho) * self.sigma_x
-            steps = t_y * (self.sigma_x / (self.rho * self.sigma_y))
-            edges = resolve_steps(edges, steps, width)
-        x, dx = gauss_nodes(edges)
+        edges, x, density = self._mass_nodes(t_x, "x", t_y)
         mass, first = self.conditional_cells(x.ravel(), t_y, "x")
-        density = (self.pdf(x) * dx).ravel()[:, None]
+        density = density.reshape(-1, 1)
         shape = (*x.shape, -1)
         mass = (mass * density).reshape(shape).sum(axis=1)
         first = (first * density * x.reshape(-1, 1)).reshape(shape).sum(axis=1)
@@ -176,6 +169,20 @@ class Pair(ABC):
         """E[C_ij^2] = k E[X^2 Y^2] + k (k-1) E[XY]^2, what `nmse` divides by."""
         k = check.count(inner_dim, "inner_dim")
         return k * self.mean_square_product + k * (k - 1) * self.mean_product**2
+
+    def _mass_nodes(
+        self, thresholds: FloatArray, operand: Operand, steps: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Panel edges, nodes x and masses f(x) dx, (panels, 16): panels end at the operand's own
+        thresholds and resolve the conditional law's steps at the other operand's (`steps`)."""
+        edges = self._panel_edges(thresholds, operand)
+        if steps.size and self.rho:
+            other: Operand = "y" if operand == "x" else "x"
+            slope = self.sigma(operand) / self.rho
+            width = np.sqrt(1 - self.rho**2) * abs(slope)
+            edges = resolve_steps(edges, steps * (slope / self.sigma(other)), width)
+        x, dx = gauss_nodes(edges)
+        return edges, x, self.pdf(x, operand) * dx
 
     def _panel_edges(self, thresholds: FloatArray, operand: Operand) -> FloatArray:
         edges = marginal_edges(

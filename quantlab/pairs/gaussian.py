@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from quantlab import _validate as check
-from quantlab.pairs._mixture import Components, NormalMixture
+from quantlab.pairs._mixture import Components
 from quantlab.pairs.base import FloatArray, Operand
+from quantlab.pairs.elliptical import CRITICAL_RHO, EllipticalPair
 
 
 @dataclass(frozen=True)
-class GaussianPair(NormalMixture):
+class GaussianPair(EllipticalPair):
     r"""Zero-mean jointly Gaussian (X, Y) with correlation rho.
 
     .. math:: w_X(x) = E[Y^2 | X = x] = \sigma_Y^2 ((1-\rho^2) + \rho^2 u^2), \quad u = x/\sigma_X
@@ -67,6 +68,15 @@ class GaussianPair(NormalMixture):
         u = np.asarray(x, dtype=np.float64) / self.sigma(operand)
         other = self.sigma_y if operand == "x" else self.sigma_x
         return other**2 * ((1 - self.rho**2) + (self.rho * u) ** 2)
+
+    def score(self, u: ArrayLike) -> FloatArray:
+        return np.square(np.asarray(u, dtype=np.float64))
+
+    def peaks(self, operand: Operand = "x") -> tuple[float, ...]:
+        if abs(self.rho) <= CRITICAL_RHO:
+            return (0.0,)
+        u = float(np.sqrt(3 - 1 / self.rho**2))
+        return (-u, u)
 
     @property
     def components(self) -> Components:

@@ -1,0 +1,165 @@
+"""Point densities: normaliser, peaks, distribution function, and the codebooks made from them."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.integrate import quad
+
+import quantlab as ql
+from quantlab import PointDensity, gaussian_normalizer, gaussian_peaks
+
+RHOS = (0.0, 1e-12, 1e-5, 0.05, 0.29999, 0.3, 0.5, 3**-0.5, 0.8, 0.999, 1 - 1e-12, 1.0)
+
+
+def l_star(u, rho):
+    return np.exp(-u * u / 6) * np.cbrt(1 - rho**2 + (rho * u) ** 2)
+
+
+@pytest.mark.parametrize("rho", RHOS)
+def test_normalizer_equals_quadrature(rho):
+    # scipy's quad, from the cusp at 0 outwards; beyond 30 nothing is left
+    pieces = [0.0, 1e-6, 1e-3, 0.03, 0.3, 3.0, 30.0]
+    value = 2 * sum(
+        quad(l_star, a, b, args=(rho,), epsabs=0, epsrel=1e-13)[0] for a, b in pairwise(pieces)
+    )
+    assert_allclose(gaussian_normalizer(rho), value, rtol=2e-13)
+    assert gaussian_normalizer(-rho) == gaussian_normalizer(rho)
+    density = PointDensity.optimal(ql.GaussianPair(rho))
+    assert_allclose(density.normalizer * (2 * np.pi) ** (1 / 6), value, rtol=2e-13)
+
+
+@pytest.mark.parametrize(
+    ("rho", "constant"),
+    [(0.0, 2.7206990464), (0.5, 3.6480733757), (0.8, 4.3875891617), (1.0, 4.2164113871)],
+)
+def test_leading_constant_reference(rho, constant):
+    closed = gaussian_normalizer(rho) ** 3 / (12 * np.sqrt(2 * np.pi))
+    assert_allclose(closed, constant, atol=5.1e-11)  # printed to ten decimals
+    assert_allclose(ql.leading_constant(ql.GaussianPair(rho)), closed, rtol=1e-13)
+    scaled = ql.GaussianPair(-rho, sigma_x=3.0, sigma_y=0.5)
+    for operand in ("x", "y"):
+        assert_allclose(ql.leading_constant(scaled, operand), closed * 2.25, rtol=1e-13)
+
+
+def test_leading_constant_of_another_density():
+    for rho in (0.0, 0.5, 0.9):
+        pair = ql.GaussianPair(rho, sigma_x=3.0, sigma_y=0.5)
+        # (1/12) int f^(1/3) w (int f^(1/3))^2: f^(1/3) has variance 3, so w averages 1 + 2 rho^2
+        plain = ql.leading_constant(pair, density=PointDensity.mse(pair))
+        assert_allclose(plain, 2.25 * 2.720699046351327 * (1 + 2 * rho**2), rtol=1e-12)
+        best = ql.leading_constant(pair, density=PointDensity.optimal(pair))
+        assert_allclose(best, ql.leading_constant(pair), rtol=1e-12)
+        assert best <= plain * (1 + 1e-12)
+
+
+def test_leading_constant_with_power_tails():
+    heavy, light = ql.StudentTPair(0.6, 8.0), ql.StudentTPair(0.6, 9.0)
+    assert ql.leading_constant(heavy, density=PointDensity.mse(heavy)) == np.inf
+    spread = PointDensity.mse(light)
+    value = ql.leading_constant(light, density=spread)
+
+    def integrand(u):
+        return light.pdf(u) * light.weight(u) / spread(u) ** 2
+
+    # the tail falls as u^(-4/3), on u = s^3 as s^-2, which quad takes to infinity
+    inner = quad(integrand, 0, 1, epsrel=1e-11)[0]
+    outer = quad(lambda s: 3 * s * s * integrand(s**3), 1, np.inf, epsrel=1e-10, limit=200)[0]
+    assert_allclose(value, 2 * (inner + outer) / 12, rtol=1e-7)
+
+
+def test_asymptotic_error_is_reached():
+    pair = ql.GaussianPair(0.8, sigma_x=2.0)
+    # the outermost cells are not fine yet; the plain density has fewer there, where w is large
+    for weighted, tolerance in ((True, 0.01), (False, 0.03)):
+        books = ql.design_companding(pair, (256, 200), weighted=weighted)
+        exact = ql.exact_mse(pair, *books, inner_dim=1).mse
+        law = ql.asymptotic_mse(pair, (256, 200), weighted=weighted)
+        assert_allclose(law, exact, rtol=tolerance)
+    assert ql.asymptotic_mse(pair, 16, 64) == 64 * ql.asymptotic_mse(pair, 16)
+
+
+def test_transition_of_the_gaussian_peaks():
+    assert gaussian_peaks(0.0) == (0.0,)
+    assert gaussian_peaks(ql.CRITICAL_RHO) == (0.0,)
+    low, high = gaussian_peaks(ql.CRITICAL_RHO + 1e-9)
+    # 3 - 1/rho^2 = 2 * 3^1.5 * (rho - rho_c) + ...
+    assert_allclose(high, np.sqrt(2 * 3**1.5 * 1e-9), rtol=1e-6)
+    assert low == -high
+    assert_allclose(gaussian_peaks(-1.0), (-np.sqrt(2), np.sqrt(2)), rtol=1e-15)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.7, -0.95])
+def test_searched_modes_agree_with_the_closed_form(rho):
+    known = PointDensity.optimal(ql.GaussianPair(rho))
+    searched = PointDensity(known.unnormalized)
+    # a maximum's place is known to the square root of rounding
+    assert_allclose(searched.modes, known.modes, atol=1e-6)
+
+
+PAIRS = (
+    ql.GaussianPair(0.0),
+    ql.GaussianPair(0.8, sigma_x=3.0),
+    ql.GaussianPair(1.0),
+    ql.LaplacePair(0.9),
+    ql.StudentTPair(0.6, 5.0),
+    ql.UniformCopulaPair(0.5, sigma_x=0.2),
+)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=repr)
+def test_distribution_function_and_its_inverse(pair):
+    for density in (PointDensity.optimal(pair), PointDensity.mse(pair)):
+        p = np.array([1e-9, 0.003, 0.2, 0.49, 0.5, 0.77, 0.999, 1 - 1e-9])
+        u = density.ppf(p)
+        assert np.all(np.diff(u) > 0)
+        assert_allclose(density.cdf(u), p, atol=1e-13)
+        middle = density.ppf([0.2, 0.77])
+        area, _ = quad(density, *middle, points=[0.0], epsabs=1e-13)
+        assert_allclose(area, 0.57, atol=1e-11)
+        low, high = density.support
+        assert_allclose(density.cdf([max(low, -1e300), min(high, 1e300)]), [0, 1], atol=1e-15)
+        # symmetric about 0; the cusp at |rho| = 1 makes the median's place uncertain to eps^(3/5)
+        assert_allclose(u[[1, 4]], -density.ppf(1 - p[[1, 4]]), atol=1e-8)
+
+
+def test_density_vanishes_off_its_support():
+    density = PointDensity.optimal(ql.UniformCopulaPair(0.5))
+    assert density(1.8) == 0.0
+    assert density(1.7) > 0.0
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, -0.1, np.nan])
+def test_ppf_rejects_what_is_not_inside_0_1(p):
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        PointDensity.mse(ql.GaussianPair(0.0)).ppf([0.5, p])
+
+
+@pytest.mark.parametrize("rho", [1.5, np.nan, np.inf])
+def test_bad_correlations(rho):
+    for call in (gaussian_normalizer, gaussian_peaks, ql.GaussianPair):
+        with pytest.raises(ValueError, match="rho"):
+            call(rho)
+
+
+@pytest.mark.parametrize("values", [np.zeros_like, lambda u: np.full_like(u, np.nan)])
+def test_a_density_without_mass(values):
+    with pytest.raises(ValueError, match="finite positive integral"):
+        PointDensity(values).cdf(0.0)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.8, 1.0])
+@pytest.mark.parametrize("n_levels", [2, 5, 16, 256])
+def test_companding_takes_equal_shares_of_the_density(rho, n_levels):
+    pair = ql.GaussianPair(rho, sigma_x=3.0, sigma_y=0.5)
+    for weighted in (True, False):
+        make = PointDensity.optimal if weighted else PointDensity.mse
+        for operand, book in zip(
+            "xy", ql.design_companding(pair, n_levels, weighted=weighted), strict=True
+        ):
+            density = make(pair, operand)
+            shares = density.cdf(book.centers / pair.sigma(operand))
+            assert_allclose(shares, (np.arange(n_levels) + 0.5) / n_levels, atol=1e-13)
+            midpoints = (book.centers[1:] + book.centers[:-1]) / 2
+            assert_allclose(book.thresholds, midpoints, rtol=1e-15, atol=1e-15)
