@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 # the extras that environment.yml promises, and the packages that go by another name there
-PROMISED = ("dashboard", "lab", "torch", "test")
+PROMISED = ("dashboard", "lab", "torch", "sweep", "dask", "figures", "test")
 CONDA_NAMES = {"torch": "pytorch"}
 PIP_ONLY = {"pytest-playwright"}
 CODE = [
