@@ -184,33 +184,37 @@ class CodedMatrix:
 
     def decode(self, dtype: DTypeLike = np.float32) -> NDArray:
         """centers[codes] * scale as `dtype`, C-ordered (rows, columns)."""
+        return self.decode_rows(0, self.shape[0], dtype)
+
+    def decode_rows(self, start: int, stop: int, dtype: DTypeLike = np.float32) -> NDArray:
+        """Rows start .. stop - 1 of `decode`."""
         kind = np.dtype(dtype)
         if kind not in (np.float32, np.float64):
-            return self.decode(np.float64).astype(kind)
-        out = np.empty(self.shape, kind)
+            return self.decode_rows(start, stop, np.float64).astype(kind)
+        stop = min(stop, self.shape[0])
+        out = np.empty((stop - start, self.shape[1]), kind)
         centers = self.codebook.centers.astype(kind)
-        spans = _threads.split(self.shape[0], max(1, out.size >> 15))
-        _threads.for_each(lambda span: self._decode_rows(span, centers, out[slice(*span)]), spans)
-        return out
-
-    def _decode_rows(self, span: tuple[int, int], centers: NDArray, out: NDArray) -> None:
         from quantlab.codes.kernels import decode_kernel
 
-        decode_kernel(self._data[slice(*span)], self._held_bits, centers, out)
-        if self.scale is not None:
-            out *= self.expanded_scale(*span)
+        def decode_span(span: tuple[int, int]) -> None:
+            first, last = span[0] + start, span[1] + start
+            block = out[slice(*span)]
+            decode_kernel(self._data[first:last], self._held_bits, centers, block)
+            if self.scale is not None:
+                block *= self._expanded_scale(first, last)
 
-    def expanded_scale(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """s for rows start .. stop, in a shape that broadcasts to them; needs a scale."""
+        _threads.for_each(decode_span, _threads.split(stop - start, max(1, out.size >> 15)))
+        return out
+
+    def _expanded_scale(self, start: int, stop: int) -> NDArray[np.float32]:
+        """s for rows start .. stop - 1, in a shape that broadcasts to them."""
         assert self.scale is not None
-        rows, columns = self.shape
-        stop = rows if stop is None else min(stop, rows)
-        by_row = np.arange(start, stop) * (self.scale.shape[0] > 1)
-        if self.group is None:
-            return self.scale[by_row[:1] if self.scale.shape[0] == 1 else by_row]
-        if self.scale.shape[0] == rows:
-            return np.repeat(self.scale[start:stop], self.group, axis=1)[:, :columns]
-        return self.scale[np.arange(start, stop) // self.group]
+        if self.scale.shape[0] == self.shape[0]:
+            scale = self.scale[start:stop]
+            if self.group is not None:
+                scale = np.repeat(scale, self.group, axis=1)[:, : self.shape[1]]
+            return scale
+        return self.scale[np.arange(start, stop) // self.group] if self.group else self.scale
 
     def _rows(self, start: int, stop: int) -> NDArray[np.uint8]:
         from quantlab.codes.kernels import unpack_kernel

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from quantlab.codes import CodedMatrix
 
 
-def matmul_reference(a: CodedMatrix, b: CodedMatrix) -> NDArray[np.float64]:
-    """C = dec(a) dec(b) in float64: every backend's oracle."""
-    return a.decode(np.float64) @ b.decode(np.float64)
+def matmul_reference(a: Any, b: Any) -> NDArray[np.float64]:
+    """C = dec(a) dec(b) in float64: every backend's oracle; a float operand stands for itself."""
+    left, right = (x.decode(np.float64) if isinstance(x, CodedMatrix) else x for x in (a, b))
+    return np.asarray(left, np.float64) @ np.asarray(right, np.float64)

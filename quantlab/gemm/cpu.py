@@ -1,0 +1,122 @@
+"""The product on the CPU: integer tiles in Numba, or decoded tiles in numpy's BLAS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantlab import _threads
+from quantlab.codes import CodedMatrix
+from quantlab.gemm.dispatch import GRID_LIMITS, Plan
+
+# below this many multiply-adds a second thread takes longer to wake than to help
+_THREADED = 1 << 24
+_FEW_ROWS = 32
+# entries decoded to float32 at once: 64 MB
+_DECODED = 1 << 24
+
+
+def matmul_cpu(a: Any, b: Any, plan: Plan) -> NDArray[np.float32]:
+    """C = a b, float32 (m, n), by the planned route; operands are checked by `matmul`."""
+    if plan.route == "fp32":
+        return _product_fp32(a, b)
+    return _product_integer(a, b, plan)
+
+
+def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.float32]:
+    from quantlab.gemm import vector
+    from quantlab.gemm.cpu_kernels import integer_kernels
+
+    (m, k), n = a.shape, b.shape[1]
+    tile = vector.TILES[vector.best_tile()]
+    grid_a, grid_b = plan.grids
+    words = plan.route == "int16" or not (tile.dot_bytes or tile.name == "portable")
+    levels = max(a.codebook.n_levels, b.codebook.n_levels)
+    permute = not words and tile.lanes == 16 and levels <= 64 and vector.has_byte_permute()
+    kernels = integer_kernels(tile.name, words, permute)
+
+    kind = np.dtype(np.int16 if words else np.int8)
+    # an odd number of cache lines a row: tiles of rows do not fall into the same sets
+    lines = -(-k * kind.itemsize // 64) | 1
+    padded_rows = -(-m // kernels.rows) * kernels.rows
+    decoded = np.empty((padded_rows, lines * 64 // kind.itemsize), kind)
+    decoded[:, k:] = 0
+    sums = np.empty(m, np.int32)
+    table_a = _table(grid_a.integers, kind, 0)
+    table_b = _table(grid_b.integers, kind if words else np.dtype(np.uint8), 0 if words else 128)
+
+    threaded = max(m, kernels.rows) * k * n >= _THREADED
+    parts = 4 * _threads.count() if threaded else 1
+
+    def decode_rows(span: tuple[int, int]) -> None:
+        kernels.decode_rows(a._data, a._held_bits, table_a, *span, k, decoded, sums)
+
+    _threads.for_each(decode_rows, _threads.split(m, parts))
+
+    c = np.empty((m, n), np.float32)
+    span = _span(plan.route, words)
+    # few rows: B is what must be read, along its rows; many: sums stay in registers for longer
+    depth = 256 if m <= _FEW_ROWS else 4096
+    scale = grid_a.scale * grid_b.scale
+    row_scale, column_scale = _outer_scale(a, m), _outer_scale(b, n)
+    rows, columns = [(0, m)], [(0, n)]
+    if threaded:
+        columns = _threads.split(n, parts, kernels.columns)
+        if len(columns) < _threads.count():
+            rows, columns = _threads.split(m, parts, kernels.rows), [(0, n)]
+
+    def multiply(task: tuple[tuple[int, int], tuple[int, int]]) -> None:
+        kernels.multiply(
+            decoded, sums, b._data, b._held_bits, table_b, k, depth, span, *task, scale, row_scale,
+            column_scale, c,
+        )  # fmt: skip
+
+    _threads.for_each(multiply, [(r, s) for r in rows for s in columns])
+    return c
+
+
+def _span(route: str, words: bool) -> int:
+    """Steps whose sum fits an int32, whatever the codes."""
+    limit = GRID_LIMITS[route]
+    return (2**31 - 1) // (limit * limit) // (2 if words else 4)
+
+
+def _table(integers: NDArray[np.int16], kind: np.dtype, offset: int) -> NDArray:
+    """Centres by code: 256 entries, or, K <= 16, the same 16 over and over for packed nibbles."""
+    table = np.zeros(256, kind)
+    if integers.size <= 16:
+        table.reshape(16, 16)[:, : integers.size] = integers + offset
+    else:
+        table[: integers.size] = integers + offset
+    return table
+
+
+def _outer_scale(coded: CodedMatrix, size: int) -> NDArray[np.float64]:
+    if coded.scale is None:
+        return np.ones(size)
+    return np.broadcast_to(coded.scale.reshape(-1), size).astype(np.float64)
+
+
+def _product_fp32(a: Any, b: Any) -> NDArray[np.float32]:
+    (m, k), n = a.shape, b.shape[1]
+    c = np.empty((m, n), np.float32)
+    depth = max(1, _DECODED // n) if isinstance(b, CodedMatrix) else k
+    for first in range(0, k, depth):
+        inner = slice(first, min(k, first + depth))
+        right = _decoded(b, inner)
+        for top in range(0, m, max(1, _DECODED // k)):
+            rows = slice(top, top + max(1, _DECODED // k))
+            left = _decoded(a, rows)[:, inner]
+            if first == 0:
+                np.matmul(left, right, out=c[rows])
+            else:
+                c[rows] += left @ right
+    return c
+
+
+def _decoded(operand: Any, rows: slice) -> NDArray[np.float32]:
+    if not isinstance(operand, CodedMatrix):
+        return operand[rows]
+    return operand.decode_rows(rows.start, rows.stop)

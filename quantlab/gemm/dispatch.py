@@ -1,0 +1,100 @@
+"""Which route a product takes, and why: the one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from quantlab.codes import CodedMatrix
+
+if TYPE_CHECKING:
+    from quantlab.gemm.grid import Snapped
+
+ROUTES = ("int8", "int16", "fp32")
+
+#: An integer route may add this share of the codes' own error to the product's error.
+TOLERANCE = 0.01
+
+# Largest integers of the routes' grids. int8: both operands are bytes, and k <= 133,000 products
+# of 127 x 127 fit an int32. int16: 128 products of 4095 x 4095 do, then they move to float64.
+GRID_LIMITS = {"int8": 127, "int16": 4095}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a product will be computed; `matmul(..., route=plan.route)` does just that.
+
+    Attributes
+    ----------
+    route : str
+        "int8", "int16" or "fp32".
+    reason : str
+        Why this route, in words.
+    extra_nmse : float
+        Error that snapping the centres adds to the product, divided by E[C^2] (uncorrelated
+        operands); 0 for fp32.
+    coding_nmse : float
+        The codes' own error on the same footing; 0 where neither operand has one.
+    grids : tuple
+        The operands' snapped centres, or ().
+    """
+
+    route: str
+    reason: str
+    extra_nmse: float
+    coding_nmse: float
+    grids: tuple[Snapped, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """extra_nmse / coding_nmse."""
+        return self.extra_nmse / self.coding_nmse if self.extra_nmse else 0.0
+
+
+def plan(a: Any, b: Any, route: str | None = None) -> Plan:
+    """Choose the route of `matmul(a, b)` on the CPU, or predict the error of a given one.
+
+    In order, the first that holds (ratios to torch's fp32 product on a 2-core AVX512-VNNI machine
+    stand in benchmarks/results/cpu.md):
+
+    1. A float operand, or scales that vary along the inner dimension: fp32. Decoded by tiles for
+       numpy's BLAS; an integer grid would need the operand's own statistics, or a scale a group.
+    2. int8 where snapping the centres adds under 1 % to the codes' error (companders up to about
+       K = 32, and every integer format, exactly): the fastest at all shapes. Few rows make no
+       exception: panels of B are decoded in cache and used by all rows, packed codes are read once.
+    3. int16 where that adds under 1 % (K = 256 and below): half the rate of int8.
+    4. fp32.
+    """
+    if route is not None and route not in ROUTES:
+        raise ValueError(f"route must be one of {ROUTES} or None; got {route!r}")
+    if not isinstance(a, CodedMatrix) or not isinstance(b, CodedMatrix):
+        return _fp32("a float operand has no grid", route)
+    if _varies(a, axis=1) or _varies(b, axis=0):
+        return _fp32("scales vary along the inner dimension", route)
+    if route == "fp32":
+        return Plan("fp32", "asked for", 0.0, 0.0)
+    for name in (route,) if route else ("int8", "int16"):
+        extra, coding, grids = _errors(a, b, GRID_LIMITS[name])
+        if route or extra <= TOLERANCE * coding:
+            reason = "asked for" if route else f"the grid adds {extra / coding:.2%} of the error"
+            return Plan(name, reason, extra, coding, grids)
+    return _fp32(f"an int16 grid would add {extra / coding:.2%} of the error", route)
+
+
+def _fp32(reason: str, route: str | None) -> Plan:
+    if route not in (None, "fp32"):
+        raise ValueError(f"route {route!r} is not possible here: {reason}")
+    return Plan("fp32", reason, 0.0, 0.0)
+
+
+def _varies(coded: CodedMatrix, axis: int) -> bool:
+    return coded.scale is not None and coded.scale.shape[axis] > 1
+
+
+def _errors(a: CodedMatrix, b: CodedMatrix, limit: int) -> tuple[float, float, tuple[Snapped, ...]]:
+    from quantlab.gemm.grid import snap  # here: it imports numba
+
+    grids = snap(a, limit), snap(b, limit)
+    extra = sum(grid.added / grid.energy for grid in grids)
+    coding = sum(grid.coding / grid.energy for grid in grids)
+    return extra, coding, grids

@@ -1,0 +1,282 @@
+"""The vector instructions that Numba does not reach by itself, as LLVM intrinsics.
+
+`TILES` names the instruction sets in order of preference; `best_tile()` picks the first that this
+processor has. A tile multiplies `rows` rows of A by `vectors * lanes` columns of B:
+
+    acc[r, c] += sum_l a[r, l] * b[l, c]        over `steps` groups of four bytes or two words
+
+A is row-major; B is a panel (steps, columns, group): one 32-bit lane holds one column's group.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_I8, _I32 = ir.IntType(8), ir.IntType(32)
+_BYTES = ir.VectorType(_I8, 64)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A register tile: which instruction, and how many rows and columns it takes at once."""
+
+    name: str
+    features: tuple[str, ...]
+    lanes: int  # 32-bit lanes of one vector
+    rows: int
+    vectors: int
+    dot_bytes: str | None  # u8 x s8 in groups of four
+    dot_words: str | None  # s16 x s16 in groups of two
+
+    @property
+    def columns(self) -> int:
+        return self.lanes * self.vectors
+
+
+# 32 registers hold 6 x 4 accumulators of 16 lanes, 4 vectors of B and a broadcast of A; 16 hold
+# 6 x 2 of 8 lanes, 2 and 1. AVX2 multiplies words: its instruction for bytes (pmaddubsw) saturates.
+TILES = {
+    tile.name: tile
+    for tile in (
+        Tile("avx512vnni", ("avx512vnni", "avx512vl", "avx512bw"), 16, 6, 4,
+             "llvm.x86.avx512.vpdpbusd.512", "llvm.x86.avx512.vpdpwssd.512"),
+        Tile("avxvnni", ("avxvnni", "avx2"), 8, 6, 2,
+             "llvm.x86.avx512.vpdpbusd.256", "llvm.x86.avx512.vpdpwssd.256"),
+        Tile("avx2", ("avx2",), 8, 6, 2, None, "llvm.x86.avx2.pmadd.wd"),
+        Tile("portable", (), 8, 4, 2, None, None),
+    )
+}  # fmt: skip
+
+
+@cache
+def _host_features() -> frozenset[str]:
+    return frozenset(name for name, has in binding.get_host_cpu_features().items() if has)
+
+
+def available() -> list[str]:
+    """Names of the tiles that this processor runs, the best first."""
+    return [tile.name for tile in TILES.values() if _host_features().issuperset(tile.features)]
+
+
+def best_tile() -> str:
+    """The tile that products use; the environment's QUANTLAB_TILE forces another."""
+    forced = os.environ.get("QUANTLAB_TILE")
+    if forced and forced not in available():
+        raise ValueError(f"QUANTLAB_TILE must be one of {available()}; got {forced!r}")
+    return forced or available()[0]
+
+
+def has_byte_permute() -> bool:
+    """Whether one instruction looks 64 bytes up in a table of 64 (AVX512-VBMI)."""
+    return "avx512vbmi" in _host_features()
+
+
+def _call(builder, name, result, arguments):  # type: ignore[no-untyped-def]
+    function_type = ir.FunctionType(result, [a.type for a in arguments])
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    return builder.call(function, arguments)
+
+
+def _load(builder, address, kind, align=1):  # type: ignore[no-untyped-def]
+    return builder.load(builder.bitcast(address, kind.as_pointer()), align=align)
+
+
+@intrinsic(prefer_literal=True)
+def tile_dot(typingctx, name, words, rows, a, row_bytes, b, steps, out):  # type: ignore[no-untyped-def]
+    """out (rows, columns) int32 = the sums; a, b, out are addresses, row_bytes the stride of A."""
+    if not all(isinstance(t, types.Literal) for t in (name, words, rows)):
+        return None
+    tile, height = TILES[name.literal_value], rows.literal_value
+    dot = tile.dot_words if words.literal_value else tile.dot_bytes
+    signature = types.void(name, words, rows, types.intp, types.intp, types.intp, types.intp,
+                           types.intp)  # fmt: skip
+    vector = ir.VectorType(_I32, tile.lanes)
+    width = 4 * tile.lanes
+
+    if dot is None:
+        return None
+
+    def step(builder, accumulators, b_vectors, a_value):  # type: ignore[no-untyped-def]
+        if dot.endswith("pmadd.wd"):
+            halves = ir.VectorType(ir.IntType(16), 2 * tile.lanes)
+            sums = [
+                _call(builder, dot, vector, [builder.bitcast(v, halves) for v in (b_v, a_value)])
+                for b_v in b_vectors
+            ]
+            return [builder.add(c, s) for c, s in zip(accumulators, sums, strict=True)]
+        # the first factor is unsigned where they are bytes: B, which is offset by 128
+        return [
+            _call(builder, dot, vector, [c, b_v, a_value])
+            for c, b_v in zip(accumulators, b_vectors, strict=True)
+        ]
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        _, _, _, a_address, stride, b_address, n_steps, out_address = args
+        pointer = _I8.as_pointer()
+        a_base, b_base, out_base = (
+            builder.inttoptr(x, pointer) for x in (a_address, b_address, out_address)
+        )
+        zero = ir.Constant(vector, [0] * tile.lanes)
+        before = builder.block
+        loop = builder.append_basic_block("tile")
+        done = builder.append_basic_block("done")
+        builder.branch(loop)  # steps >= 1
+        builder.position_at_end(loop)
+        index = builder.phi(n_steps.type)
+        index.add_incoming(ir.Constant(n_steps.type, 0), before)
+        sums = [builder.phi(vector) for _ in range(height * tile.vectors)]
+        for value in sums:
+            value.add_incoming(zero, before)
+        constant = lambda value: ir.Constant(n_steps.type, value)  # noqa: E731
+        b_at = builder.mul(index, constant(width * tile.vectors))
+        b_vectors = [
+            _load(builder, builder.gep(b_base, [builder.add(b_at, constant(v * width))]), vector)
+            for v in range(tile.vectors)
+        ]
+        a_at = builder.mul(index, constant(4))
+        following = []
+        for r in range(height):
+            offset = builder.add(a_at, builder.mul(stride, constant(r)))
+            group = _load(builder, builder.gep(a_base, [offset]), _I32)
+            first = builder.insert_element(
+                ir.Constant(vector, ir.Undefined), group, ir.Constant(_I32, 0)
+            )
+            spread = builder.shuffle_vector(first, first, ir.Constant(vector, [0] * tile.lanes))
+            row = sums[r * tile.vectors : (r + 1) * tile.vectors]
+            following += step(builder, row, b_vectors, spread)
+        increased = builder.add(index, constant(1))
+        index.add_incoming(increased, loop)
+        for value, new in zip(sums, following, strict=True):
+            value.add_incoming(new, loop)
+        builder.cbranch(builder.icmp_signed("<", increased, n_steps), loop, done)
+        builder.position_at_end(done)
+        for i, value in enumerate(following):
+            place = builder.gep(out_base, [constant(i * width)])
+            builder.store(value, builder.bitcast(place, vector.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _permute(builder, table, indices):  # type: ignore[no-untyped-def]
+    return _call(builder, "llvm.x86.avx512.permvar.qi.512", _BYTES, [table, indices])
+
+
+def _shuffle(builder, left, right, order):  # type: ignore[no-untyped-def]
+    mask = ir.Constant(ir.VectorType(_I32, len(order)), order)
+    return builder.shuffle_vector(left, right, mask)
+
+
+def _rows(builder, source, stride, kind):  # type: ignore[no-untyped-def]
+    return [
+        _load(
+            builder, builder.gep(source, [builder.mul(stride, ir.Constant(stride.type, r))]), kind
+        )
+        for r in range(4)
+    ]
+
+
+def _store(builder, vectors, out):  # type: ignore[no-untyped-def]
+    for i, value in enumerate(vectors):
+        place = builder.gep(out, [ir.Constant(ir.IntType(64), 64 * i)])
+        builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=1)
+
+
+def _zipped(width, high):  # type: ignore[no-untyped-def]
+    """Order that interleaves the lower or upper halves of two vectors of `width` elements."""
+    half = width // 2
+    return [i + side for i in range(high * half, high * half + half) for side in (0, width)]
+
+
+@intrinsic
+def decode_four_rows(typingctx, source, stride, table, out):  # type: ignore[no-untyped-def]
+    """out (64 columns, 4) bytes = table[codes of four rows], a byte a code; addresses."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        source, stride, table, out = _pointers(builder, args)
+        lut = _load(builder, table, _BYTES)
+        rows = [_permute(builder, lut, row) for row in _rows(builder, source, stride, _BYTES)]
+        words = ir.VectorType(ir.IntType(16), 32)
+        quads = []
+        for high in (0, 1):
+            pairs = [
+                builder.bitcast(_shuffle(builder, upper, lower, _zipped(64, high)), words)
+                for upper, lower in ((rows[0], rows[1]), (rows[2], rows[3]))
+            ]
+            quads += [_shuffle(builder, pairs[0], pairs[1], _zipped(32, h)) for h in (0, 1)]
+        _store(builder, quads, out)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def decode_four_packed_rows(typingctx, source, stride, table, out):  # type: ignore[no-untyped-def]
+    """The same for rows of packed nibbles; the table of 16 stands in `table` four times."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        source, stride, table, out = _pointers(builder, args)
+        lut = _load(builder, table, _BYTES)
+        rows = _rows(builder, source, stride, ir.VectorType(_I8, 32))
+        upper, lower = (_shuffle(builder, rows[i], rows[i + 1], list(range(64))) for i in (0, 2))
+        lanes = ir.VectorType(_I32, 16)
+        quads = []
+        for j in (0, 16):
+            order = [i for c in range(j, j + 16) for i in (c, c + 32, c + 64, c + 96)]
+            both = _shuffle(builder, upper, lower, order)
+            # the permute ignores an index's two upper bits, the table's repeats the next two
+            wide = builder.bitcast(both, lanes)
+            shifted = builder.lshr(wide, ir.Constant(lanes, [4] * 16))
+            even, odd = (
+                builder.bitcast(_permute(builder, lut, builder.bitcast(v, _BYTES)), lanes)
+                for v in (wide, shifted)
+            )
+            quads += [_shuffle(builder, even, odd, _zipped(16, half)) for half in (0, 1)]
+        _store(builder, quads, out)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def decode_row(typingctx, source, table, out):  # type: ignore[no-untyped-def]
+    """out (64,) bytes = table[64 codes], a byte a code; addresses."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        source, table, out = _pointers(builder, args)
+        codes = _load(builder, source, _BYTES)
+        _store(builder, [_permute(builder, _load(builder, table, _BYTES), codes)], out)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def decode_packed_row(typingctx, source, table, out):  # type: ignore[no-untyped-def]
+    """The same for 64 packed nibbles; the table of 16 stands in `table` four times."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        source, table, out = _pointers(builder, args)
+        wide = ir.VectorType(ir.IntType(16), 32)
+        pairs = builder.zext(_load(builder, source, ir.VectorType(_I8, 32)), wide)
+        spread = builder.or_(pairs, builder.shl(pairs, ir.Constant(wide, [4] * 32)))
+        codes = builder.bitcast(spread, _BYTES)
+        _store(builder, [_permute(builder, _load(builder, table, _BYTES), codes)], out)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), codegen
+
+
+def _pointers(builder, args):  # type: ignore[no-untyped-def]
+    """Addresses as pointers; a stride, the second of four, stays a number."""
+    return [
+        value if i == 1 and len(args) == 4 else builder.inttoptr(value, _I8.as_pointer())
+        for i, value in enumerate(args)
+    ]
