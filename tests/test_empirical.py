@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from quantlab import Codebook, GaussianPair, PointDensity, design_companding, measure
+from quantlab import (
+    Codebook,
+    GaussianPair,
+    PointDensity,
+    design_companding,
+    design_lloyd_max,
+    measure,
+)
 from quantlab.design.empirical import design_empirical, product_gain
 from quantlab.pairs.empirical import EmpiricalPair
 
@@ -71,6 +78,24 @@ def test_energy_is_that_of_resampled_matrices() -> None:
     assert 0 < measured.nmse < 0.01
 
 
+@pytest.mark.parametrize("operand", ["x", "y"])
+def test_cell_moments_are_sums_over_entries(operand: str) -> None:
+    a, b = matrices()
+    pair = EmpiricalPair(a, b)
+    matrix = a if operand == "x" else b
+    weight = pair.column_weight[None] if operand == "x" else pair.row_weight[:, None]
+    weight = np.broadcast_to(weight, matrix.shape)
+    t = np.array([-1.0, float(matrix[3, 2]), 1.5])
+    t.sort()
+    cell = np.searchsorted(t, matrix)  # a value on a threshold belongs to the lower cell
+    for weighted, w in ((False, np.ones_like(matrix)), (True, weight)):
+        got = pair.cell_moments(t, operand, weighted=weighted)  # type: ignore[arg-type]
+        for i in range(4):
+            mine = cell == i
+            expected = [w[mine].sum(), (w * matrix)[mine].sum()]
+            assert_allclose(got[:, i] * matrix.size, expected, rtol=1e-10)
+
+
 def test_density_estimate_follows_the_law() -> None:
     law = GaussianPair(rho=0.8, sigma_x=3.0)
     pair = EmpiricalPair(*law.sample_matrices(60, 3000, 60, rng=2))
@@ -83,6 +108,10 @@ def test_density_estimate_follows_the_law() -> None:
     heights, edges = pair.histogram("y", bins=50)
     assert_allclose(heights @ np.diff(edges), 1.0, rtol=1e-12)
     assert design_companding(pair, 8)[0].n_levels == 8
+    lloyd = design_lloyd_max(pair, 8, weighted=True)
+    best = design_empirical(pair, 8, fit_gain=False)
+    # Lloyd-Max stops at a local optimum, near the global one
+    assert_allclose(lloyd[0].centers, best[0].centers, atol=0.3 * law.sigma_x)
 
 
 @pytest.mark.parametrize("n_levels", [4, 16, (64, 5)])

@@ -148,6 +148,33 @@ class EmpiricalPair(Pair):
         grid, _, weight = self._smooth[check.operand(operand)]
         return np.interp(np.asarray(x, dtype=np.float64), grid, weight)
 
+    def cell_moments(
+        self, thresholds: ArrayLike, operand: Operand = "x", *, weighted: bool = False
+    ) -> FloatArray:
+        """As for laws, from the entries themselves: no estimate."""
+        values, *sums = self._sorted[check.operand(operand)]
+        ends = np.searchsorted(values, np.asarray(thresholds, dtype=np.float64), side="right")
+        ends = np.concatenate([[0], ends, [values.size]])
+        return np.stack([np.diff(s[ends]) for s in (sums[2:] if weighted else sums[:2])])
+
+    @cached_property
+    def _sorted(self) -> dict[str, list[FloatArray]]:
+        """Entries in order, and running means of 1, x, w and w x over them."""
+        found = {}
+        for operand, matrix, weight in (
+            ("x", self.a, self.column_weight),
+            ("y", self.b, self.row_weight[:, None]),
+        ):
+            order = np.argsort(matrix, axis=None)
+            x = matrix.ravel()[order].astype(np.float64)
+            w = np.broadcast_to(weight, matrix.shape).ravel()[order]
+            terms = (np.ones_like(x), x, w, w * x)
+            found[operand] = [
+                x,
+                *(np.concatenate([[0.0], np.cumsum(t)]) / x.size for t in terms),
+            ]
+        return found
+
     def support(self, operand: Operand = "x") -> tuple[float, float]:
         grid = self._smooth[check.operand(operand)][0]
         return float(grid[0]), float(grid[-1])
