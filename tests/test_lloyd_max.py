@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import quantlab as ql
@@ -56,6 +58,27 @@ def test_takes_few_steps_at_256_levels():
     cb_x, cb_y = ql.design_lloyd_max(ql.GaussianPair(0.95), (256, 7), weighted=True)
     assert cb_x.info["steps"] < 15
     assert (cb_x.n_levels, cb_y.n_levels) == (256, 7)
+
+
+@given(
+    rho=st.floats(-1, 1),
+    n_levels=st.integers(2, 40),
+    weighted=st.booleans(),
+    law=st.sampled_from([ql.GaussianPair, ql.LaplacePair, ql.UniformCopulaPair]),
+)
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_never_worse_than_its_start_and_symmetric(rho, n_levels, weighted, law):
+    pair = law(rho)
+    start, _ = ql.design_companding(pair, n_levels, weighted=weighted)
+    book, _ = ql.design_lloyd_max(pair, n_levels, weighted=weighted)
+
+    def explained(cb):
+        mass, first = pair.cell_moments(cb.thresholds, weighted=weighted)
+        return np.sum(cb.centers * (2 * first - cb.centers * mass))
+
+    # both are sums of K terms of size 1
+    assert explained(book) >= explained(start) - 1e-13
+    assert_allclose(book.centers, -book.centers[::-1], atol=1e-12)
 
 
 def test_rejects_one_level():

@@ -223,6 +223,21 @@ def test_heavy_tails_say_where_they_end():
             call()
 
 
+class Bare(ql.GaussianPair):
+    """A law that gives the abstract members only."""
+
+    joint_pdf = Pair.joint_pdf
+    conditional_cells = Pair.conditional_cells
+    joint_cells = Pair.joint_cells
+
+
+def test_a_law_without_a_joint_density_says_so():
+    pair = Bare(0.5)
+    books = ql.design_companding(pair, 4)
+    with pytest.raises(NotImplementedError, match="Bare defines no joint_pdf"):
+        ql.exact_mse(pair, *books)
+
+
 def test_bivariate_cdf_equals_scipy():
     for h, k, rho in [(0.0, 0.0, 0.3), (0.0, -1.0, 0.9), (1.2, -0.4, -0.7), (-2.0, -2.1, 0.99)]:
         ours = bivariate_cdf(np.array(h), np.array(k), rho)

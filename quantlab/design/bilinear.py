@@ -65,10 +65,10 @@ def design_bilinear(
     Notes
     -----
     Derived in notebooks/04. The error is not convex: damped Newton (closed gradient and Hessian
-    from the joint cell moments) descends from several starts, and the best end is returned; 60
-    random restarts found no better symmetric codebooks. From |rho| = 0.85 or so the best pair is
-    STAGGERED: thresholds of one codebook lie between those of the other. At |rho| = 1 the design
-    is that of |rho| = 1 - 1e-9.
+    from the joint cell moments, centres re-solved exactly after each step) descends from several
+    starts, and the best end is returned; random restarts find no better symmetric codebooks.
+    From |rho| = 0.85 or so the best pair is STAGGERED: thresholds of one codebook lie between
+    those of the other. At |rho| = 1 the design is that of |rho| = 1 - 1e-9.
 
     Choosing: the best codebooks for a known law. `design_companding` is its limit as K grows with
     k fixed; for two given matrices use `design_empirical`.
