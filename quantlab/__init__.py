@@ -7,6 +7,7 @@ Importing quantlab loads neither torch, triton nor panel.
 
 from quantlab.pairs import (  # isort: skip
     CRITICAL_RHO,
+    EmpiricalPair,
     GaussianMixturePair,
     GaussianPair,
     IntermittentPair,
@@ -17,10 +18,19 @@ from quantlab.pairs import (  # isort: skip
 )
 from quantlab.density import PointDensity, gaussian_normalizer, gaussian_peaks  # isort: skip
 from quantlab.codebook import Codebook  # isort: skip
-from quantlab.design import DESIGNS, design_bilinear, design_companding, design_lloyd_max  # isort: skip
+from quantlab.design import (  # isort: skip
+    DESIGNS,
+    FORMATS,
+    design_bilinear,
+    design_companding,
+    design_empirical,
+    design_lloyd_max,
+)
 from quantlab.codes import CodedMatrix, encode  # isort: skip
+from quantlab.blocks import block_bits, encode_blocks  # isort: skip
 from quantlab.gemm import matmul  # isort: skip
 from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_constant  # isort: skip
+from quantlab.floor import floor_nmse  # isort: skip
 from quantlab.transition import critical_rho, finite_size_critical_rho, worst_rho  # isort: skip
 from quantlab.measure import MeasuredError, measure, measure_designs, measure_trials  # isort: skip
 
@@ -29,8 +39,10 @@ __version__ = "0.1.0"
 __all__ = [
     "CRITICAL_RHO",
     "DESIGNS",
+    "FORMATS",
     "CodedMatrix",
     "Codebook",
+    "EmpiricalPair",
     "ExactError",
     "GaussianMixturePair",
     "GaussianPair",
@@ -42,13 +54,17 @@ __all__ = [
     "StudentTPair",
     "UniformCopulaPair",
     "asymptotic_mse",
+    "block_bits",
     "critical_rho",
     "design_bilinear",
     "design_companding",
+    "design_empirical",
     "design_lloyd_max",
     "encode",
+    "encode_blocks",
     "exact_mse",
     "finite_size_critical_rho",
+    "floor_nmse",
     "gaussian_normalizer",
     "gaussian_peaks",
     "leading_constant",

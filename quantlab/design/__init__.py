@@ -8,11 +8,13 @@ from functools import partial
 from quantlab.codebook import Codebook
 from quantlab.design.bilinear import design_bilinear
 from quantlab.design.companding import design_companding
+from quantlab.design.empirical import design_empirical
+from quantlab.design.formats import FORMATS
 from quantlab.design.lloyd_max import design_lloyd_max
 
 Designer = Callable[..., tuple[Codebook, Codebook]]
 
-#: name -> designer, from the plainest to the best; names are those in `Codebook.info["design"]`.
+#: name -> designer of a law, from the plainest to the best; names as in `Codebook.info["design"]`.
 DESIGNS: dict[str, Designer] = {
     "gaussian_compander": partial(design_companding, weighted=False),
     "lloyd_max": design_lloyd_max,
@@ -21,4 +23,12 @@ DESIGNS: dict[str, Designer] = {
     "bilinear": design_bilinear,
 }
 
-__all__ = ["DESIGNS", "Designer", "design_bilinear", "design_companding", "design_lloyd_max"]
+__all__ = [
+    "DESIGNS",
+    "FORMATS",
+    "Designer",
+    "design_bilinear",
+    "design_companding",
+    "design_empirical",
+    "design_lloyd_max",
+]

@@ -2,6 +2,7 @@
 
 from quantlab.pairs.base import OPERANDS, Operand, Pair
 from quantlab.pairs.elliptical import CRITICAL_RHO, EllipticalPair
+from quantlab.pairs.empirical import EmpiricalPair
 from quantlab.pairs.gaussian import GaussianPair
 from quantlab.pairs.heavy_tails import GaussianMixturePair, LaplacePair
 from quantlab.pairs.nonelliptical import IntermittentPair, UniformCopulaPair
@@ -11,6 +12,7 @@ __all__ = [
     "CRITICAL_RHO",
     "OPERANDS",
     "EllipticalPair",
+    "EmpiricalPair",
     "GaussianMixturePair",
     "GaussianPair",
     "IntermittentPair",
