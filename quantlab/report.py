@@ -1,0 +1,272 @@
+"""Every design side by side, for a law or for two matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quantlab import _validate as check
+from quantlab.blocks import block_bits, encode_blocks
+from quantlab.codebook import Codebook
+from quantlab.codes import CodedMatrix, encode
+from quantlab.design import DESIGNS, design_empirical
+from quantlab.design.formats import formats_at
+from quantlab.distortion import exact_mse
+from quantlab.floor import floor_nmse
+from quantlab.pairs import EmpiricalPair, GaussianPair, Pair
+
+Matrices = tuple[NDArray, NDArray]
+Coder = Callable[[NDArray, NDArray], tuple[CodedMatrix, CodedMatrix]]
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One design's line.
+
+    Attributes
+    ----------
+    design : str
+        Name; "nf4/32" is nf4 with a scale for every 32 entries along the inner dimension.
+    n_levels : (int, int)
+        K_X, K_Y: a format may have fewer than 2^bits.
+    bits_per_entry : float
+        Mean of both matrices, scales included.
+    exact_nmse : float or None
+        Under the law; None for matrices and for block-wise scales.
+    measured_nmse : float
+        On sampled matrices, or on the matrices given.
+    bias_share : float
+        Share of the mean error's square in the mean squared error.
+    gain, nmse_with_gain : float
+        Best scalar on the product, and the nmse that it leaves.
+    floor_db : float or None
+        10 log10 of the nmse over `floor_nmse(bits_per_entry)`; for independent Gaussian operands.
+    best_db : float
+        10 log10 of the nmse over the least of all rows.
+    """
+
+    design: str
+    n_levels: tuple[int, int]
+    bits_per_entry: float
+    exact_nmse: float | None
+    measured_nmse: float
+    bias_share: float
+    gain: float
+    nmse_with_gain: float
+    floor_db: float | None
+    best_db: float
+
+    @property
+    def nmse(self) -> float:
+        """Exact where it is known, else measured."""
+        return self.measured_nmse if self.exact_nmse is None else self.exact_nmse
+
+
+@dataclass(frozen=True)
+class DesignReport:
+    """Rows from the least nmse to the largest, and the settings that made them."""
+
+    rows: tuple[ReportRow, ...]
+    settings: dict[str, Any]
+
+    def __getitem__(self, design: str) -> ReportRow:
+        for row in self.rows:
+            if row.design == design:
+                return row
+        raise KeyError(f"{design!r} is not in the report: {[row.design for row in self.rows]}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: settings, and a dict a row."""
+        return {"settings": dict(self.settings), "rows": [asdict(row) for row in self.rows]}
+
+    def to_markdown(self) -> str:
+        """A table to paste; numbers to four digits."""
+        names = [field.name for field in fields(ReportRow)]
+        lines = ["| " + " | ".join(names) + " |", "|" + "|".join(["---"] * len(names)) + "|"]
+        lines += [
+            "| " + " | ".join(_cell(getattr(row, name)) for name in names) + " |"
+            for row in self.rows
+        ]
+        return "\n".join(lines)
+
+
+def design_report(
+    pair: Pair | tuple[ArrayLike, ArrayLike],
+    bits: int,
+    inner_dim: int | None = None,
+    *,
+    held_out: Iterable[tuple[ArrayLike, ArrayLike]] | None = None,
+    groups: Sequence[int] = (),
+    trials: int = 8,
+    rng: int = 0,
+) -> DesignReport:
+    r"""Error of every design at one size, for a law or for two given matrices.
+
+    .. math:: \mathrm{nmse} = \frac{\sum \lVert C - \hat C \rVert_F^2}{\sum \lVert C \rVert_F^2}
+
+    Parameters
+    ----------
+    pair : Pair or (array_like, array_like)
+        A law, or the matrices a (m, k) and b (k, n), also as an EmpiricalPair.
+    bits : int
+        b, from 1 to 8: designs have 2^b levels; formats join where they exist.
+    inner_dim : int, optional
+        k for a law, 256 unless given; matrices have theirs.
+    held_out : iterable of (a, b), optional
+        Only with matrices: measure on these instead of those designed for.
+    groups : sequence of int
+        Block-wise scales (float16) for these group sizes, for every format that scales by absmax.
+    trials : int
+        Pairs of matrices (128, k) and (k, 128) that a law's error is measured on.
+    rng : int
+        Seed of the trials.
+
+    Returns
+    -------
+    DesignReport
+
+    Raises
+    ------
+    ValueError, TypeError
+        If bits, groups, trials or the matrices are not valid, or an argument does not apply.
+
+    Notes
+    -----
+    Designs of a law meet data through `EmpiricalPair.gaussian`; "empirical" is fitted to the
+    matrices, with smoothing="auto" where others are held out. `exact_nmse` is of `exact_mse`.
+
+    Examples
+    --------
+    >>> import quantlab as ql
+    >>> report = design_report(ql.GaussianPair(rho=0.8), bits=4, trials=2)
+    >>> report.rows[0].design, f"{report['closed_form'].exact_nmse:.3e}"
+    ('bilinear', '2.106e-04')
+    """
+    n_levels = 2 ** check.count(bits, "bits", 1, 8)
+    if not isinstance(pair, Pair):
+        pair = EmpiricalPair(*pair)
+    if isinstance(pair, EmpiricalPair):
+        if inner_dim is not None:
+            raise ValueError(f"inner_dim is for laws: matrices have theirs; got {inner_dim}")
+        law: Pair = pair.gaussian()
+        k, energy = pair.inner_dim, None
+        samples = [(pair.a, pair.b)] if held_out is None else [_checked(*each) for each in held_out]
+        if not samples:
+            raise ValueError("held_out must hold at least one pair of matrices; got none")
+    else:
+        if held_out is not None:
+            raise ValueError("held_out is for matrices; a law's error is measured on samples")
+        k = check.count(256 if inner_dim is None else inner_dim, "inner_dim")
+        law, energy = pair, pair.energy(k)
+        samples = [
+            pair.sample_matrices(128, k, 128, np.random.default_rng([rng, trial]))
+            for trial in range(check.count(trials, "trials"))
+        ]
+
+    books = {name: design(law, n_levels, k) for name, design in DESIGNS.items()}
+    formats = formats_at(n_levels)
+    books |= {name: each(pair, n_levels) for name, each in formats.items()}
+    if isinstance(pair, EmpiricalPair):
+        smoothing: float | Literal["auto"] = 0.0 if held_out is None else "auto"
+        books["empirical"] = design_empirical(pair, n_levels, smoothing=smoothing)
+    rows = []
+    for name, (cb_x, cb_y) in books.items():
+        row = _measured(name, samples, partial(_encode_both, cb_x, cb_y), energy)
+        if not isinstance(pair, EmpiricalPair):
+            exact = exact_mse(pair, cb_x, cb_y, k)
+            row = replace(
+                row, exact_nmse=exact.nmse, bias_share=exact.bias_share, gain=exact.gain,
+                nmse_with_gain=exact.nmse_with_gain,
+            )  # fmt: skip
+        rows.append(row)
+    for group in groups:
+        for name, each in formats.items():
+            if each.scaling == "absmax":
+                unit = Codebook(each.levels(n_levels), info={"design": name})
+                coder = partial(_encode_both_in_blocks, unit, group)
+                row = _measured(f"{name}/{group}", samples, coder, energy)
+                rows.append(replace(row, bits_per_entry=block_bits(unit, group)))
+
+    rows.sort(key=lambda row: row.nmse)
+    independent = isinstance(pair, GaussianPair) and pair.rho == 0
+    ranked = tuple(
+        replace(
+            row,
+            best_db=_decibel(row.nmse, rows[0].nmse),
+            floor_db=_decibel(row.nmse, floor_nmse(row.bits_per_entry)) if independent else None,
+        )
+        for row in rows
+    )
+    settings = {"pair": repr(pair), "bits": bits, "inner_dim": k, "samples": len(samples)}
+    return DesignReport(ranked, settings | {"rng": rng})
+
+
+def _decibel(nmse: float, reference: float) -> float:
+    if reference == 0:
+        return 0.0 if nmse == 0 else float("inf")
+    return float(10 * np.log10(nmse / reference)) if nmse > 0 else float("-inf")
+
+
+def _checked(a: ArrayLike, b: ArrayLike) -> Matrices:
+    left, right = check.finite_matrix(a, "a"), check.finite_matrix(b, "b")
+    check.multipliable(left.shape, right.shape)
+    return left, right
+
+
+def _encode_both(
+    cb_x: Codebook, cb_y: Codebook, a: NDArray, b: NDArray
+) -> tuple[CodedMatrix, CodedMatrix]:
+    return encode(a, cb_x), encode(b, cb_y)
+
+
+def _encode_both_in_blocks(
+    unit: Codebook, group: int, a: NDArray, b: NDArray
+) -> tuple[CodedMatrix, CodedMatrix]:
+    return encode_blocks(a, unit, group, "x"), encode_blocks(b, unit, group, "y")
+
+
+def _measured(
+    design: str, samples: list[Matrices], coder: Coder, energy: float | None
+) -> ReportRow:
+    """Pooled error, bias share and gain; `energy` is E[C_ij^2] if that is known."""
+    count, total, error, signed, cross, own = np.zeros(6)
+    for a, b in samples:
+        c = a.astype(np.float64) @ b.astype(np.float64)
+        a_coded, b_coded = coder(a, b)
+        coded = a_coded.decode(np.float64) @ b_coded.decode(np.float64)
+        left = c - coded
+        count += c.size
+        total += np.vdot(c, c)
+        error += np.vdot(left, left)
+        signed += left.sum()
+        cross += np.vdot(c, coded)
+        own += np.vdot(coded, coded)
+    scale = total if energy is None else energy * count
+    if scale == 0:
+        raise ValueError("nmse needs a product that is not zero everywhere")
+    with_gain = max(total - cross**2 / own, 0.0) if own > 0 else total
+    return ReportRow(
+        design=design,
+        n_levels=(a_coded.codebook.n_levels, b_coded.codebook.n_levels),
+        bits_per_entry=0.5 * (a_coded.bits + b_coded.bits),
+        exact_nmse=None,
+        measured_nmse=float(error / scale),
+        bias_share=float(signed**2 / count / error) if error > 0 else 0.0,
+        gain=float(cross / own) if own > 0 else 1.0,
+        nmse_with_gain=float(with_gain / scale),
+        floor_db=None,
+        best_db=0.0,
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return " x ".join(str(v) for v in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
