@@ -1,0 +1,136 @@
+"""The widgets, bound to the state, each with a name that a screen reader can say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import ColumnDataSource
+
+from dashboard.layout import CSS
+from dashboard.state import ATTENTION, DATA_DESIGNS, DESIGN_LABELS, SYNTHETIC, DashboardState
+from quantlab import CRITICAL_RHO
+
+#: Stops of the K sliders: every K while they are few, then in steps of an eighth or so.
+LEVEL_STOPS = (
+    *range(2, 9), 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224,
+    256,
+)  # fmt: skip
+_RHO_MARKS = [
+    {"value": -CRITICAL_RHO, "label": "−1/√3"},
+    {"value": 0, "label": "0"},
+    {"value": CRITICAL_RHO, "label": "1/√3"},
+]
+#: What a slider does in the browser: write its value where the drawing code reads it.
+_COPY = "setting.data = {...setting.data, %s: [%s]};"
+_OPTION = "Number(source.options[source.value])"
+
+
+class Controls:
+    """Widgets of one session; `setting` holds the values that the browser draws from."""
+
+    def __init__(self, state: DashboardState) -> None:
+        self.state = state
+        self.setting = ColumnDataSource(
+            {name: [getattr(state, name)] for name in ("rho", "k_x", "k_y", "inner_dim")},
+            name="setting", syncable=False,
+        )  # fmt: skip
+        heads = state.param.head.bounds[1] + 1
+        layers = state.param.layer.bounds[1] + 1
+        self.rho = self._bind(
+            pmui.FloatSlider, "rho", start=-1, end=1, step=0.01, format="0.00", marks=_RHO_MARKS
+        )
+        self.k_x = self._bind(pmui.DiscreteSlider, "k_x", options=_stops(state.k_x))
+        self.k_y = self._bind(pmui.DiscreteSlider, "k_y", options=_stops(state.k_y))
+        self.inner_dim = self._bind(
+            pmui.DiscreteSlider, "inner_dim", options=list(state.param.inner_dim.objects)
+        )
+        self.linked = self._bind(pmui.Checkbox, "linked", size="small")
+        self.source = self._bind(
+            pmui.RadioButtonGroup, "source", size="small",
+            options={"Gaussian": SYNTHETIC, "Attention": ATTENTION},
+        )  # fmt: skip
+        self.layer = self._bind(pmui.Select, "layer", options=list(range(layers)), size="small")
+        self.head = self._bind(pmui.Select, "head", options=list(range(heads)), size="small")
+        self.operand = self._bind(
+            pmui.RadioButtonGroup, "operand", size="small", options={"A": "x", "B": "y"}
+        )
+        self.designs = self._bind(pmui.CheckBoxGroup, "designs", options=_designs(True))
+        self.seed = self._bind(pmui.IntInput, "seed", start=0, size="small")
+        self.reset = pmui.Button(label="Reset", variant="outlined", size="small", margin=6)
+        self.reset.on_click(lambda _: state.reset())
+        for name, widget, value in (
+            ("rho", self.rho, "source.value"),
+            ("k_x", self.k_x, _OPTION),
+            ("k_y", self.k_y, _OPTION),
+            ("inner_dim", self.inner_dim, _OPTION),
+        ):
+            widget.jscallback(args={"setting": self.setting}, value=_COPY % (name, value))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Which controls the present input leaves free, and what they offer."""
+        heads = self.state.source == ATTENTION
+        self.rho.disabled = heads
+        self.layer.visible = self.head.visible = heads
+        self.inner_dim.visible = self.seed.visible = not heads
+        self.k_y.disabled = self.state.linked
+        self.operand.options = {"Queries": "x", "Keys": "y"} if heads else {"A": "x", "B": "y"}
+        self.designs.options = _designs(heads)
+
+    def panels(self) -> list[pn.viewable.Viewable]:
+        """What one slides all the time, and the rest."""
+        return [
+            _panel(
+                self.source, pn.Row(self.layer, self.head, margin=0), self.rho, self.k_x,
+                area="primary",
+            ),
+            _panel(
+                self.linked, self.k_y, self.inner_dim, self.operand, self.designs, self.seed,
+                self.reset, area="secondary",
+            ),
+        ]  # fmt: skip
+
+    def _bind(self, kind: type, name: str, **options: Any) -> Any:
+        """A widget and the state's parameter follow each other; a refused value is told."""
+        parameter = self.state.param[name]
+        widget = kind(
+            value=getattr(self.state, name), label=parameter.label, sizing_mode="stretch_width",
+            margin=(3, 6), **options,
+        )  # fmt: skip
+
+        def to_state(event: Any) -> None:
+            try:
+                setattr(self.state, name, event.new)
+            except (TypeError, ValueError) as error:
+                self.state.notice = f"{parameter.label}: {error}"
+                widget.value = getattr(self.state, name)
+
+        def to_widget(event: Any) -> None:
+            if kind is pmui.DiscreteSlider and event.new not in widget.options:
+                widget.options = sorted({*widget.options, event.new})
+            widget.value = event.new
+
+        widget.param.watch(to_state, "value")
+        self.state.param.watch(to_widget, name)
+        return widget
+
+
+def _panel(*widgets: pn.viewable.Viewable, area: str) -> pn.Column:
+    return pn.Column(
+        *widgets, styles={"grid-area": area}, css_classes=["panel", "controls"],
+        stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
+    )  # fmt: skip
+
+
+def _stops(value: int) -> list[int]:
+    return sorted({*LEVEL_STOPS, value})
+
+
+def _designs(with_data: bool) -> dict[str, str]:
+    return {
+        label: name
+        for name, label in DESIGN_LABELS.items()
+        if with_data or name not in DATA_DESIGNS
+    }

@@ -1,0 +1,93 @@
+// The Gaussian pair's optimal point density, as quantlab.density computes it.
+// Everything here is a pure function; u is in standard deviations.
+const quantlab = (globalThis.quantlab ??= (() => {
+  // Gauss-Legendre nodes and weights on [-1, 1], by Newton on the Legendre recurrence
+  function legendre(n) {
+    const nodes = new Float64Array(n), weights = new Float64Array(n);
+    for (let i = 0; i < n; i++) {
+      let x = Math.cos(Math.PI * (i + 0.75) / (n + 0.5)), slope = 1;
+      for (let step = 0; step < 8; step++) {
+        let before = 1, now = x;
+        for (let j = 2; j <= n; j++) [before, now] = [now, ((2 * j - 1) * x * now - (j - 1) * before) / j];
+        slope = n * (x * now - before) / (x * x - 1);
+        x -= now / slope;
+      }
+      nodes[i] = x;
+      weights[i] = 2 / ((1 - x * x) * slope * slope);
+    }
+    return [nodes, weights];
+  }
+  const [NODES, WEIGHTS] = legendre(16);
+  const CRITICAL_RHO = 1 / Math.sqrt(3);
+  // panels on u > 0, geometric towards 0 for the |u|^(2/3) cusp at |rho| = 1
+  const EDGES = Float64Array.from({length: 68}, (_, i) => (i === 0 ? 0 : Math.SQRT2 ** (i - 57)));
+
+  // e^(-u^2/6) ((1 - rho^2) + rho^2 u^2)^(1/3)
+  function unnormalized(u, rho) {
+    const a = (1 - rho) * (1 + rho), b = rho * rho;
+    return Math.exp(-u * u / 6) * Math.cbrt(a + b * u * u);
+  }
+
+  function integral(left, right, rho) {
+    const half = 0.5 * (right - left), middle = 0.5 * (right + left);
+    let sum = 0;
+    for (let i = 0; i < 16; i++) sum += WEIGHTS[i] * unnormalized(middle + half * NODES[i], rho);
+    return half * sum;
+  }
+
+  // integrals over [0, EDGES[i]]; the last one is Z / 2
+  function cumulative(rho) {
+    const total = new Float64Array(EDGES.length);
+    for (let i = 1; i < EDGES.length; i++) total[i] = total[i - 1] + integral(EDGES[i - 1], EDGES[i], rho);
+    return total;
+  }
+
+  const normalizer = (rho) => 2 * cumulative(rho)[EDGES.length - 1];
+
+  // l*(u; rho) into `out`
+  function density(u, rho, out = new Float64Array(u.length)) {
+    const z = normalizer(rho);
+    for (let i = 0; i < u.length; i++) out[i] = unnormalized(u[i], rho) / z;
+    return out;
+  }
+
+  function peaks(rho) {
+    if (Math.abs(rho) <= CRITICAL_RHO) return [0];
+    const u = Math.sqrt(3 - 1 / (rho * rho));
+    return [-u, u];
+  }
+
+  // F^-1((i - 1/2) / K): the companding design's centres, by safeguarded Newton steps
+  function centers(rho, K) {
+    const table = cumulative(rho), total = table[EDGES.length - 1];
+    const out = new Float64Array(K);
+    let panel = 0;
+    for (let i = K >> 1; i < K; i++) {
+      const target = ((2 * i + 1) / K - 1) * total;
+      while (panel < EDGES.length - 2 && table[panel + 1] <= target) panel++;
+      let low = EDGES[panel], high = EDGES[panel + 1], u = 0.5 * (low + high);
+      for (let step = 0; step < 60 && target > 0; step++) {
+        const excess = table[panel] + integral(EDGES[panel], u, rho) - target;
+        if (excess < 0) low = u; else high = u;
+        let next = u - excess / unnormalized(u, rho);
+        if (!(next > low && next < high)) next = 0.5 * (low + high);
+        if (Math.abs(next - u) <= 4e-16 * Math.max(1, u)) break;
+        u = next;
+      }
+      out[i] = target > 0 ? u : 0;
+      out[K - 1 - i] = -out[i];
+    }
+    return out;
+  }
+
+  // c of mse / k -> c / K_X^2 + c / K_Y^2 at unit variances
+  const leadingConstant = (rho) => normalizer(rho) ** 3 / (12 * Math.sqrt(2 * Math.PI));
+
+  // the asymptotic law's nmse at K_X = K_Y = 1 (divide by K^2)
+  function asymptoteAtOne(rho, k) {
+    const b = rho * rho, energy = k * (1 + 2 * b) + k * (k - 1) * b;
+    return 2 * k * leadingConstant(rho) / energy;
+  }
+
+  return {CRITICAL_RHO, normalizer, density, peaks, centers, leadingConstant, asymptoteAtOne};
+})());

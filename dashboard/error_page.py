@@ -1,0 +1,205 @@
+"""Measured error against K, and the numbers at the present K."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+import panel as pn
+from bokeh.models import ColumnDataSource, Range1d, Span
+from bokeh.plotting import figure
+
+from dashboard.layout import browser_source, card, legend, text
+from dashboard.measurements import SIZE, SWEEP, Point, Update, admits
+from dashboard.state import ATTENTION, DESIGN_LABELS, DashboardState, Request
+from dashboard.theme import (
+    DESIGN_STYLES,
+    INK,
+    MUTED,
+    plain_figure,
+    power_of_ten,
+    scientific,
+    ticks,
+)  # fmt: skip
+from quantlab import asymptotic_mse
+
+#: Ends of the error axis, the same for every setting.
+FLOOR, CEILING = 1e-8, 3.0
+BASELINE = "gaussian_compander"
+
+
+class ErrorPage:
+    """Measured nmse of each design: a curve against K, and a table at the present levels."""
+
+    def __init__(self, state: DashboardState) -> None:
+        self.state = state
+        columns = ("K", "nmse", "low", "high", "colour", "marker", "size", "alpha")
+        self.points = ColumnDataSource({c: [] for c in columns}, name="points")
+        self.lines = ColumnDataSource({c: [] for c in ("K", "nmse", "colour")}, name="lines")
+        self.asymptote = browser_source("asymptote", "K", "nmse")
+        self.here = Span(
+            dimension="height", line_color=INK, line_width=1.5, line_dash="dotted", location=16,
+            syncable=False, name="here",
+        )  # fmt: skip
+        self.error_text = text("", "sentence", "error_text")
+        self.readout = text("", "readout", "readout")
+        self.status = text("", "status", "status")
+        self._known: dict[tuple[str, int, int], tuple[Request, Point]] = {}
+        self.refresh()
+
+    def cards(self) -> list[pn.viewable.Viewable]:
+        key = legend(
+            [(MUTED, "dashed", "asymptotic law of λ*, slope −2"), (INK, "dotted", "present K")]
+        )
+        return [
+            card("What the product loses", self.error_text, key, self._figure(), area="error"),
+            card("Measured at this setting", self.readout, self.status, area="readout"),
+        ]
+
+    def refresh(self) -> None:
+        """A control has moved: what is shown is older than the setting."""
+        self.status.text = "measuring …"
+        self._draw()
+
+    def show(self, update: Update) -> None:
+        """Take what one step of the measurement found into the pictures."""
+        if update.error:
+            self.status.text = f'<span class="problem">{escape(update.error)}</span>'
+            return
+        for name, point in update.points.items():
+            self._known[name, update.k_x, update.k_y] = (update.request, point)
+        if update.present:
+            self._write(update)
+        self._draw()
+
+    def _draw(self) -> None:
+        """Points of the present problem, and faintly those that await their new value."""
+        request = self.state.request()
+        present = (request.k_x, request.k_y)
+        rows, lines = [], []
+        for (name, k_x, k_y), (asked, point) in list(self._known.items()):
+            here = (k_x, k_y) == present
+            if not here and not (k_x == k_y and k_x in SWEEP):
+                del self._known[name, k_x, k_y]
+            elif name in request.designs:
+                fresh = asked.problem == request.problem
+                rows.append(
+                    (equal_levels(k_x, k_y), point.nmse, max(point.low, FLOOR), point.high,
+                     *DESIGN_STYLES[name], 12 if here else 7, 1.0 if fresh else 0.15)
+                )  # fmt: skip
+        for name in request.designs:
+            colour = DESIGN_STYLES[name][0]
+            curve = sorted((row[0], row[1]) for row in rows if row[4] == colour and row[7] == 1.0)
+            if curve:
+                lines.append(([k for k, _ in curve], [nmse for _, nmse in curve], colour))
+        for source, data in ((self.points, rows), (self.lines, lines)):
+            columns = list(zip(*data, strict=True)) or [()] * len(source.column_names)
+            source.data = {c: list(v) for c, v in zip(source.column_names, columns, strict=True)}
+
+    def _write(self, update: Update) -> None:
+        request, points = update.request, update.points
+        problem = request.problem
+        attention = problem.source == ATTENTION
+        if not points:
+            self.readout.text, self.error_text.text = "", "Choose a design to compare."
+            self.status.text = ""
+            return
+        worst = max(point.high for point in points.values())
+        baseline = points.get(BASELINE)
+        body = []
+        for name in request.designs:
+            colour = DESIGN_STYLES[name][0]
+            label = f'<th scope="row"><i style="--c:{colour}"></i>{DESIGN_LABELS[name]}</th>'
+            if name not in points:
+                why = "up to 64 levels" if not admits(name, request.k_x, request.k_y) else "…"
+                body.append(f'<tr>{label}<td colspan="3" class="none">{why}</td></tr>')
+                continue
+            point = points[name]
+            change = "" if baseline is None or name == BASELINE else _change(point, baseline)
+            low, width = 100 * max(point.low, 0) / worst, 100 * (point.high - point.low) / worst
+            bar = (
+                f'<div class="bar" style="--c:{colour};--v:{100 * point.nmse / worst:.2f}%;'
+                f'--l:{low:.2f}%;--w:{width:.2f}%"><i></i><b></b></div>'
+            )
+            body.append(
+                f'<tr data-design="{name}" data-nmse="{point.nmse!r}" data-low="{point.low!r}" '
+                f'data-high="{point.high!r}">{label}<td class="bars">{bar}</td>'
+                f"<td>{scientific(point.nmse)}<small>±{_percent(point)}</small></td>"
+                f'<td class="change">{change}</td></tr>'
+            )
+        rows = "".join(body)
+        law = ""
+        if not attention:
+            pair = problem.law()
+            asymptote = asymptotic_mse(pair, (request.k_x, request.k_y), problem.inner_dim)
+            asymptote /= pair.energy(problem.inner_dim)
+            law = (
+                f'<tr class="law"><th scope="row"><i style="--c:{MUTED}"></i>Asymptotic law</th>'
+                f'<td></td><td data-asymptote="{asymptote!r}">{scientific(asymptote)}</td>'
+                "<td></td></tr>"
+            )
+        self.readout.text = (
+            '<table><thead><tr><th scope="col">design</th><td></td>'
+            '<th scope="col">‖C − Ĉ‖² / ‖C‖²</th><th scope="col" class="change">vs plain</th>'
+            "</tr></thead>"
+            f"<tbody>{rows}{law}</tbody></table>"
+        )
+        trials = next(iter(points.values())).trials
+        what = (
+            f"{trials} held-out sequences"
+            if attention
+            else f"{trials} trials of {SIZE} × {problem.inner_dim} × {SIZE}"
+        )
+        self.status.text = f"{what}. Bars and ±: 95 % intervals."
+        self.error_text.text = self._sentence(request, points)
+
+    def _sentence(self, request: Request, points: dict[str, Point]) -> str:
+        best = min(points, key=lambda name: points[name].nmse)
+        levels = f"K = {request.k_x}"
+        if request.k_x != request.k_y:
+            alike = equal_levels(request.k_x, request.k_y)
+            levels += f" and {request.k_y} (like {alike:.0f} each)"
+        what = "the logits lose" if request.problem.source == ATTENTION else "the product loses"
+        return (
+            f"With {levels}, {what} <b>{scientific(points[best].nmse)}</b> of its energy by the "
+            f"best design here ({DESIGN_LABELS[best]}). Twice the levels, a quarter of the error."
+        )
+
+    def _figure(self) -> figure:
+        plot = plain_figure(
+            "levels K (log scale)", "nmse", height=236, x_axis_type="log", y_axis_type="log",
+            x_range=Range1d(1.8, 285), y_range=Range1d(FLOOR, CEILING), name="error",
+        )  # fmt: skip
+        plot.line("K", "nmse", source=self.asymptote, line_color=MUTED, line_width=2,
+                  line_dash="dashed")  # fmt: skip
+        plot.multi_line("K", "nmse", source=self.lines, line_color="colour", line_width=1.5,
+                        line_alpha=0.7)  # fmt: skip
+        plot.segment("K", "low", "K", "high", source=self.points, line_color="colour",
+                     line_width=2, line_alpha="alpha")  # fmt: skip
+        plot.scatter("K", "nmse", source=self.points, marker="marker", size="size",
+                     fill_color="colour", line_color="white", alpha="alpha")  # fmt: skip
+        plot.add_layout(self.here)
+        ticks(plot.xaxis, SWEEP, [str(k) for k in SWEEP])
+        decades = range(-8, 1, 2)
+        ticks(
+            plot.yaxis,
+            [10.0**d for d in decades],
+            ["1" if d == 0 else power_of_ten(d) for d in decades],
+        )
+        return plot
+
+
+def equal_levels(k_x: int, k_y: int) -> float:
+    """The K that counts, for both operands, like K_X and K_Y: 2/K^2 = 1/K_X^2 + 1/K_Y^2."""
+    return float(k_x if k_x == k_y else np.sqrt(2 / (1 / k_x**2 + 1 / k_y**2)))
+
+
+def _percent(point: Point) -> str:
+    share = 50 * (point.high - point.low) / point.nmse if point.nmse else 0.0
+    return f"{share:.0f} %" if share >= 1 else f"{share:.1f} %"
+
+
+def _change(point: Point, baseline: Point) -> str:
+    change = 100 * (point.nmse / baseline.nmse - 1)
+    kind = "less" if change < 0 else "more"
+    return f'<span class="{kind}">{"−" if change < 0 else "+"}{abs(change):.0f} %</span>'

@@ -1,0 +1,219 @@
+"""Measured errors in the background: the latest setting wins, and sessions share results."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.pool import Pool
+from dashboard.state import ATTENTION, DATA_DESIGNS, Problem, Request, attention
+from quantlab import DESIGNS, Codebook, encode, matmul, measure_designs
+from quantlab.design.empirical import design_empirical
+from quantlab.measure import MeasuredError
+
+#: K of the curves of error against K.
+SWEEP = (2, 4, 8, 16, 32, 64, 128, 256)
+#: Rows of A and columns of B in the synthetic trials.
+SIZE = 128
+#: Beyond this K the bilinear design takes seconds and no longer differs from the closed form.
+BILINEAR_LEVELS = 64
+
+_PRESENT, _SWEEP = 0, 1  # priorities
+_SWEEP_REST = 0.25  # seconds without a new setting before the curves are measured
+_FIRST_TRIALS, _FIRST_WORK = 20, 20 * 256
+_CACHED_POINTS = 4096
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One design at one (K_X, K_Y): measured nmse, its 95 % interval, and the two codebooks."""
+
+    nmse: float
+    low: float
+    high: float
+    trials: int
+    centers_x: NDArray[np.float64]
+    centers_y: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One job of a request, short enough for other sessions to wait for."""
+
+    k_x: int
+    k_y: int
+    trials: int
+    priority: int = _SWEEP
+    rest: float = 0.0
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one step found; `error` says why it found nothing."""
+
+    request: Request
+    k_x: int
+    k_y: int
+    points: dict[str, Point]
+    error: str = ""
+
+    @property
+    def present(self) -> bool:
+        """Whether these are the levels that the controls show."""
+        return (self.k_x, self.k_y) == (self.request.k_x, self.request.k_y)
+
+
+def steps(request: Request) -> Iterator[Step]:
+    """The present levels first and soon, then more trials of them, then every K, nearest first."""
+    k_x, k_y = request.k_x, request.k_y
+    first = int(np.clip(_FIRST_WORK // request.problem.inner_dim, 3, _FIRST_TRIALS))
+    yield Step(k_x, k_y, first, _PRESENT)
+    yield Step(k_x, k_y, 4 * first, rest=_SWEEP_REST)
+    here = np.log2(k_x)
+    for k in sorted(SWEEP, key=lambda k: abs(np.log2(k) - here)):
+        yield Step(k, k, max(first // 2, 3))
+
+
+def admits(design: str, k_x: int, k_y: int) -> bool:
+    """Whether a design is fast enough to be shown at these levels."""
+    return design != "bilinear" or max(k_x, k_y) <= BILINEAR_LEVELS
+
+
+def codebooks(problem: Problem, design: str, k_x: int, k_y: int) -> tuple[Codebook, Codebook]:
+    """The design's two codebooks for the problem's law, or for its data."""
+    if design in DATA_DESIGNS:
+        data = attention(problem.layer, problem.head).pair
+        return design_empirical(data, (k_x, k_y), smoothing="auto")
+    return DESIGNS[design](problem.law(), (k_x, k_y), problem.inner_dim)
+
+
+def measure_points(
+    problem: Problem, k_x: int, k_y: int, designs: tuple[str, ...], trials: int
+) -> dict[str, Point]:
+    """Design and measure: on sampled matrices, or on a head's held-out sequences."""
+    books = {name: codebooks(problem, name, k_x, k_y) for name in designs}
+    if problem.source == ATTENTION:
+        errors = _held_out_errors(problem, books)
+    else:
+        errors = measure_designs(
+            problem.law(), books, problem.inner_dim, m=SIZE, n=SIZE, trials=trials,
+            rng=problem.seed,
+        )  # fmt: skip
+    return {
+        name: Point(
+            error.nmse, error.low, error.high, error.per_trial.size,
+            books[name][0].centers, books[name][1].centers,
+        )
+        for name, error in errors.items()
+    }  # fmt: skip
+
+
+def _held_out_errors(
+    problem: Problem, books: dict[str, tuple[Codebook, Codebook]]
+) -> dict[str, MeasuredError]:
+    """Error of the logits on each held-out sequence, over the mean square logit of all."""
+    pairs = list(attention(problem.layer, problem.head).data.held_out.pairs())
+    logits = [queries @ keys for queries, keys in pairs]
+    energy = float(np.mean([np.mean(np.square(c, dtype=np.float64)) for c in logits]))
+    errors = {}
+    for name, (cb_x, cb_y) in books.items():
+        coded = [matmul(encode(a, cb_x), encode(b, cb_y)) for a, b in pairs]
+        squares = [
+            float(np.mean(np.square(c - cq, dtype=np.float64)))
+            for c, cq in zip(logits, coded, strict=True)
+        ]
+        errors[name] = MeasuredError.from_trials(np.array(squares) / energy, energy, {})
+    return errors
+
+
+class Measurements:
+    """The service that all sessions share: a pool of threads and a cache of measured points."""
+
+    def __init__(self, workers: int = 2) -> None:
+        self.pool = Pool(workers)
+        self._points: OrderedDict[tuple, Point] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def points(self, request: Request, step: Step) -> dict[str, Point]:
+        """The step's points; those that another session has measured come from the cache."""
+        problem, k_x, k_y = request.problem, step.k_x, step.k_y
+        designs = [name for name in request.designs if admits(name, k_x, k_y)]
+        found = {}
+        with self._lock:
+            for name in designs:
+                key = (problem, k_x, k_y, name)
+                if key in self._points and self._points[key].trials >= self._wanted(problem, step):
+                    self._points.move_to_end(key)
+                    found[name] = self._points[key]
+        missing = tuple(name for name in designs if name not in found)
+        if missing:
+            fresh = measure_points(problem, k_x, k_y, missing, step.trials)
+            with self._lock:
+                for name, point in fresh.items():
+                    self._points[problem, k_x, k_y, name] = point
+                while len(self._points) > _CACHED_POINTS:
+                    self._points.popitem(last=False)
+            found |= fresh
+        return {name: found[name] for name in designs}
+
+    def warm(self, requests: Iterable[Request]) -> None:
+        """Measure in the background what the first visitors will ask for: kernels are compiled."""
+        for request in requests:
+            step = next(steps(request))
+            self.pool.submit(partial(self.points, request, step), _SWEEP)
+
+    @staticmethod
+    def _wanted(problem: Problem, step: Step) -> int:
+        return 1 if problem.source == ATTENTION else step.trials  # held-out sequences are few
+
+
+class Subscription:
+    """One session's line to the service: its latest request wins, earlier ones are dropped.
+
+    Parameters
+    ----------
+    service : Measurements
+    deliver : callable
+        Takes every `Update`, on one of the pool's threads.
+    """
+
+    def __init__(self, service: Measurements, deliver: Callable[[Update], None]) -> None:
+        self._service = service
+        self._deliver = deliver
+        self._latest: Request | None = None
+
+    def request(self, request: Request, delay: float = 0.0) -> None:
+        """Measure at the present levels after `delay` seconds of rest, then at all others."""
+        self._latest = request
+        self._continue(request, steps(request), delay)
+
+    def close(self) -> None:
+        """Nothing more is measured or delivered."""
+        self._latest = None
+
+    def _continue(self, request: Request, left: Iterator[Step], delay: float) -> None:
+        step = next(left, None)
+        if step is None:
+            return
+
+        def run() -> None:
+            if self._latest is not request:
+                return
+            try:
+                update = Update(request, step.k_x, step.k_y, self._service.points(request, step))
+            except Exception as error:  # told in the page: one failed job does not end a session
+                _LOG.exception("measuring %s failed", request)
+                update = Update(request, step.k_x, step.k_y, {}, f"{error}")
+            if self._latest is request:
+                self._deliver(update)
+                self._continue(request, left, 0.0)
+
+        self._service.pool.submit(run, step.priority, delay + step.rest)

@@ -1,0 +1,37 @@
+// Draws what the closed form gives for the controls' values, on every move of a slider and in the
+// browser alone: the sources and texts written here are not synchronised with the server.
+const {rho: [rho], k_x: [k_x], k_y: [k_y], inner_dim: [inner_dim]} = setting.data;
+const {gaussian: [gaussian], operand: [operand], designs: [designs]} = scene.data;
+const signed = (value, digits) => value.toFixed(digits).replace("-", "−");
+
+if (curve.data.u.length === 0) {
+  const u = Float64Array.from({length: 801}, (_, i) => reach * (i / 400 - 1));
+  curve.data = {u, plain: quantlab.density(u, 0), optimal: u.slice(), weight: u.slice()};
+}
+const {u, plain} = curve.data;
+const weight = Float64Array.from(u, (v) => (gaussian ? weight_unit * (1 + rho * rho * (v * v - 1)) : NaN));
+curve.data = {u, plain, optimal: quantlab.density(u, rho), weight};
+
+const found = Float64Array.from(quantlab.peaks(rho));
+peaks.data = {u: found, height: quantlab.density(found, rho)};
+branches.data = {u: found, rho: found.map(() => rho)};
+
+for (const [name, source] of Object.entries(rugs)) {
+  const shown = designs.split(",").includes(name);
+  const centers = shown ? quantlab.centers(name === "closed_form" ? rho : 0, operand === "x" ? k_x : k_y) : [];
+  source.data = {u: centers, design: Array(centers.length).fill(labels[name])};
+}
+
+const split = found.length === 2;
+const peak = found[found.length - 1].toFixed(2);
+density_text.text = split
+  ? `<b>Two peaks, at u = ±${peak}.</b> Past |ρ| = 1/√3 ≈ 0.577 an error on a large entry meets a large partner, and the finest cells move outwards.`
+  : `<b>One peak, at u = 0.</b> Up to |ρ| = 1/√3 ≈ 0.577 the finest cells stay at zero, where most entries are.`;
+branch_text.text = split
+  ? `ρ = ${signed(rho, 2)}: the peak <b>has split</b>, u = ±√(3 − 1/ρ²) = ±${peak}.`
+  : `ρ = ${signed(rho, 2)}: <b>one peak</b>. It splits where |ρ| passes 1/√3 ≈ 0.577.`;
+
+// 1/K_X^2 + 1/K_Y^2 counts like 2/K^2
+here.location = Math.sqrt(2 / (1 / k_x ** 2 + 1 / k_y ** 2));
+const at_one = gaussian ? quantlab.asymptoteAtOne(rho, inner_dim) : NaN;
+asymptote.data = {K: [2, 256], nmse: [at_one / 4, at_one / 65536]};

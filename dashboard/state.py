@@ -1,0 +1,201 @@
+"""What the dashboard's user has chosen: bounded parameters, and no GUI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import param
+
+from quantlab import GaussianPair, Pair
+from quantlab.data import AttentionHead, load_attention
+from quantlab.pairs.empirical import EmpiricalPair
+
+SYNTHETIC, ATTENTION = "synthetic", "attention"
+LEVELS = (2, 256)
+INNER_DIMS = tuple(2**i for i in range(13))
+
+#: design -> what the page calls it; in the order in which pictures and tables list them.
+DESIGN_LABELS = {
+    "gaussian_compander": "Plain",
+    "lloyd_max": "Lloyd–Max",
+    "closed_form": "Closed form",
+    "weighted_lloyd_max": "Weighted L–M",
+    "bilinear": "Bilinear",
+    "empirical": "Data fit",
+}
+#: Designs that need given matrices.
+DATA_DESIGNS = ("empirical",)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is multiplied: hashable, so that results are shared between sessions."""
+
+    source: str
+    rho: float
+    inner_dim: int
+    seed: int
+    layer: int = 0
+    head: int = 0
+
+    def law(self) -> Pair:
+        """The Gaussian pair that the closed form reads in the input."""
+        if self.source == ATTENTION:
+            return attention(self.layer, self.head).pair.gaussian()
+        return GaussianPair(self.rho)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One setting of the controls: what to measure."""
+
+    problem: Problem
+    k_x: int
+    k_y: int
+    designs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A head's activations and the pair that its calibration part stands for."""
+
+    data: AttentionHead
+    pair: EmpiricalPair
+
+
+@lru_cache(maxsize=72)
+def attention(layer: int, head: int) -> Attention:
+    """The shipped activations of one head, read once for all sessions."""
+    data = load_attention().head(layer, head)
+    return Attention(data, EmpiricalPair(*data.calibration_pair()))
+
+
+class DashboardState(param.Parameterized):
+    """The controls' values; every reaction is a method that runs without a browser."""
+
+    rho = param.Number(
+        0.8, bounds=(-1, 1), step=0.01, label="Correlation ρ",
+        doc="Correlation of the two multiplied entries",
+    )  # fmt: skip
+    k_x = param.Integer(16, bounds=LEVELS, label="Levels K of A", doc="Centres in A's codebook")
+    k_y = param.Integer(16, bounds=LEVELS, label="Levels K of B", doc="Centres in B's codebook")
+    linked = param.Boolean(True, label="Same K for A and B", doc="K_Y follows K_X")
+    inner_dim = param.Selector(
+        default=256, objects=list(INNER_DIMS), label="Inner dimension k",
+        doc="Products summed in one entry of C",
+    )  # fmt: skip
+    source = param.Selector(
+        default=SYNTHETIC, objects=[SYNTHETIC, ATTENTION], label="Input",
+        doc="Gaussian matrices, or queries and keys of a transformer",
+    )  # fmt: skip
+    layer = param.Integer(2, bounds=(0, 5), label="Layer", doc="Transformer layer, from 0")
+    head = param.Integer(6, bounds=(0, 11), label="Head", doc="Attention head, from 0")
+    operand = param.Selector(
+        default="x", objects=["x", "y"], label="Operand shown", doc="A (queries) or B (keys)"
+    )
+    designs = param.ListSelector(
+        default=["gaussian_compander", "lloyd_max", "closed_form", "bilinear", "empirical"],
+        objects=list(DESIGN_LABELS), label="Designs to compare", doc="Ways to make the codebooks",
+    )  # fmt: skip
+    notice = param.String("", doc="What the page has to say about a value that it did not take")
+    seed = param.Integer(0, bounds=(0, 2**31 - 1), label="Seed", doc="Seed of the samples")
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self._synthetic_rho = self.rho
+        self._estimate()
+
+    @param.depends("k_x", "linked", watch=True)
+    def _link(self) -> None:
+        if self.linked:
+            self.k_y = self.k_x
+
+    @param.depends("rho", watch=True)
+    def _remember(self) -> None:
+        if self.source == SYNTHETIC:
+            self._synthetic_rho = self.rho
+
+    @param.depends("source", "layer", "head", watch=True)
+    def _estimate(self) -> None:
+        """rho is the head's estimate while a head is the input, and the user's own afterwards."""
+        if self.source == ATTENTION:
+            self.rho = round(attention(self.layer, self.head).pair.gaussian().rho, 4)
+        else:
+            self.rho = self._synthetic_rho
+
+    def reset(self) -> None:
+        """Every control back to its default."""
+        self.param.update(**{name: self.param[name].default for name in CONTROLS})
+
+    def request(self) -> Request:
+        """The present setting, rounded so that equal pictures share one measurement."""
+        if self.source == ATTENTION:
+            data = attention(self.layer, self.head).pair
+            problem = Problem(ATTENTION, self.rho, data.inner_dim, 0, self.layer, self.head)
+        else:
+            problem = Problem(SYNTHETIC, round(self.rho, 4), self.inner_dim, self.seed)
+        return Request(problem, self.k_x, self.k_y, self.shown_designs())
+
+    def shown_designs(self) -> tuple[str, ...]:
+        """The chosen designs that the input admits, in the order of `DESIGN_LABELS`."""
+        synthetic = self.source == SYNTHETIC
+        return tuple(
+            name
+            for name in DESIGN_LABELS
+            if name in self.designs and not (synthetic and name in DATA_DESIGNS)
+        )
+
+    def read_query(self, query: Mapping[str, str]) -> list[str]:
+        """Take values from a link, each by itself; returns a sentence for each that is refused."""
+        refused, values = [], {}
+        for name in CONTROLS:
+            if name not in query:
+                continue
+            text = query[name]
+            try:
+                values[name] = _parse(self.param[name], text)
+            except ValueError as error:
+                refused.append(f"{name} = {text[:40]!r} is not used: {error}.")
+        unknown = [name for name in query if name not in CONTROLS]
+        refused += [f"{name[:40]!r} is not a control." for name in unknown[:3]]
+        self.param.update(**values)
+        return refused
+
+
+CONTROLS = (
+    "source", "rho", "k_x", "k_y", "linked", "inner_dim", "layer", "head", "operand", "designs",
+    "seed",
+)  # fmt: skip
+
+
+def _parse(parameter: param.Parameter, text: str) -> Any:
+    """A link's text as a value of the parameter; ValueError says what was expected."""
+    if isinstance(parameter, param.ListSelector):
+        names = [name for name in text.split(",") if name]
+        bad = [name for name in names if name not in parameter.objects]
+        if bad:
+            raise ValueError(f"expected names of {', '.join(parameter.objects)}")
+        return names
+    if isinstance(parameter, param.Selector):
+        named = {str(value): value for value in parameter.objects}
+        if text not in named:
+            raise ValueError(f"expected one of {', '.join(named)}")
+        return named[text]
+    if isinstance(parameter, param.Boolean):
+        if text not in ("0", "1"):
+            raise ValueError("expected 0 or 1")
+        return text == "1"
+    whole = isinstance(parameter, param.Integer)
+    low, high = parameter.bounds
+    expected = f"expected {'an integer' if whole else 'a number'} from {low} to {high}"
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        raise ValueError(expected) from None
+    if not (np.isfinite(value) and low <= value <= high):
+        raise ValueError(expected)
+    return value

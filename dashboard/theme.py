@@ -1,0 +1,80 @@
+"""Colours (Okabe-Ito), type and the plain figure that every picture starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bokeh.models import FixedTicker
+from bokeh.plotting import figure
+
+INK, MUTED, RULE = "#1b2430", "#5b6675", "#d9dee5"
+BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#8a94a1"
+FONT = "Roboto, system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+
+#: design -> (colour, marker): told apart without colour too.
+DESIGN_STYLES = {
+    "gaussian_compander": (ORANGE, "square"),
+    "lloyd_max": (PURPLE, "triangle"),
+    "closed_form": (BLUE, "circle"),
+    "weighted_lloyd_max": (SKY, "inverted_triangle"),
+    "bilinear": (GREEN, "diamond"),
+    "empirical": (VERMILLION, "hex"),
+}
+
+#: Material theme of the widgets, and the page around them.
+THEME = {
+    "palette": {"primary": {"main": BLUE}},
+    "typography": {"fontFamily": FONT, "fontSize": 13, "button": {"textTransform": "none"}},
+}
+PAGE_STYLE = {
+    "& .MuiAppBar-root": {
+        "bgcolor": "#fff", "color": INK, "boxShadow": "none", "borderBottom": f"1px solid {RULE}",
+    },
+    "& .MuiToolbar-root": {"minHeight": "44px !important"},
+    "& .MuiAppBar-root .title": {"fontSize": 19, "fontWeight": 700, "color": f"{INK} !important"},
+    "& .main": {"bgcolor": "#eef1f5"},
+}  # fmt: skip
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power_of_ten(exponent: int) -> str:
+    """10 with a superscript, in plain text."""
+    return "10" + str(exponent).translate(_SUPERSCRIPTS)
+
+
+def scientific(value: float) -> str:
+    """Three digits: 2.11 × 10⁻⁴."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa} × {power_of_ten(int(exponent))}"
+
+
+def plain_figure(x_label: str, y_label: str, **options: Any) -> figure:
+    """A figure without toolbar, fixed in height, as wide as its card."""
+    plot = figure(
+        sizing_mode="stretch_width", toolbar_location=None, tools="", min_border=0,
+        background_fill_color=None, border_fill_color=None, outline_line_color=None, **options,
+    )  # fmt: skip
+    plot.min_border_right = 12
+    plot.min_border_top = 6
+    for axis, label in ((plot.xaxis, x_label), (plot.yaxis, y_label)):
+        axis.axis_label = label
+        axis.axis_label_text_font = axis.major_label_text_font = FONT
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = axis.major_label_text_font_size = "13px"
+        axis.axis_label_text_color = axis.major_label_text_color = MUTED
+        axis.axis_line_color = axis.major_tick_line_color = RULE
+        axis.minor_tick_line_color = None
+        axis.axis_label_standoff = -4
+    plot.grid.grid_line_color = RULE
+    plot.grid.grid_line_alpha = 0.6
+    return plot
+
+
+def ticks(axis: Any, values: Sequence[float], labels: Sequence[str] | None = None) -> None:
+    """Fixed ticks, with labels of our own where given."""
+    axis.ticker = FixedTicker(ticks=list(values))
+    if labels is not None:
+        axis.major_label_overrides = dict(zip(values, labels, strict=True))
