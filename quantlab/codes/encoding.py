@@ -180,11 +180,10 @@ def _finder(codebook: Codebook, dtype: np.dtype) -> Any:
             break
         n_buckets *= 2
     first = np.searchsorted(own, np.arange(n_buckets), side="left").astype(np.uint8)
-    strides = 1 << np.arange(most.bit_length())[::-1]
     padded = np.concatenate([thresholds, np.full(2 * most + 1, np.inf, dtype)])
-    return lambda values, codes: kernels.bucket_kernel(
-        values, start, inverse, first, padded, strides, codes
-    )
+    bucket = kernels.bucket_kernel(most.bit_length())
+    last = dtype.type(n_buckets - 1)
+    return lambda values, codes: bucket(values, start, inverse, first, last, padded, codes)
 
 
 def _buckets(thresholds: NDArray, n_buckets: int) -> tuple[NDArray[np.intp], Any]:

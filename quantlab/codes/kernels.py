@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import njit
+from numba import literal_unroll, njit
 
 _LARGEST = np.finfo(np.float64).max
 
@@ -31,24 +31,32 @@ def count_kernel(n_thresholds: int) -> Callable[..., bool]:
     return count_thresholds_kernel
 
 
-@njit(cache=True, nogil=True)
-def bucket_kernel(x, start, inverse, first, thresholds, strides, codes):  # type: ignore[no-untyped-def]
-    # x (N,), first (buckets,): thresholds below a bucket; thresholds: padded with inf
-    # x -> bucket is monotone, so that only the bucket's own thresholds are in doubt
-    finite = True
-    last = first.size - 1
-    for i in range(x.size):
-        value = x[i]
-        position = (value - start) * inverse
-        # NaN compares false: it lands in bucket 0
-        bucket = np.intp(position) if position > 0 and position < last else 0
-        bucket = last if position >= last else bucket
-        code = np.intp(first[bucket])
-        for stride in strides:  # binary search: strides 2^s, ..., 2, 1
-            code += stride * np.intp(value > thresholds[code + stride - 1])
-        codes[i] = code
-        finite &= abs(value) <= _LARGEST
-    return finite
+@cache
+def bucket_kernel(n_steps: int) -> Callable[..., bool]:
+    """Kernel for buckets of less than 2^n_steps thresholds each."""
+    strides = tuple(1 << step for step in reversed(range(n_steps)))
+
+    @njit(cache=True, nogil=True)
+    def bucket_thresholds_kernel(x, start, inverse, first, last, thresholds, codes):  # type: ignore[no-untyped-def]
+        # x (N,), first (buckets,): thresholds below a bucket; thresholds: padded with inf
+        # x -> bucket is monotone, so that only the bucket's own thresholds are in doubt
+        finite = True
+        for i in range(x.size):
+            value = x[i]
+            position = (value - start) * inverse
+            # NaN compares false: it lands in bucket 0
+            position = position if position > 0 else np.float32(0)
+            position = position if position < last else last
+            # unsigned indices cannot wrap around
+            code = np.uint32(first[np.uint32(np.int32(position))])
+            for stride in literal_unroll(strides):
+                above = value > thresholds[code + np.uint32(stride - 1)]
+                code += np.uint32(stride) if above else np.uint32(0)
+            codes[i] = code
+            finite &= abs(value) <= _LARGEST
+        return finite
+
+    return bucket_thresholds_kernel
 
 
 @njit(cache=True, nogil=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from quantlab import _threads
 from quantlab.codes import CodedMatrix
 from quantlab.gemm.dispatch import GRID_LIMITS, Plan
+
+if TYPE_CHECKING:
+    from quantlab.gemm.cpu_kernels import Kernels
 
 # below this many multiply-adds a second thread takes longer to wake than to help
 _THREADED = 1 << 24
@@ -26,26 +30,19 @@ def matmul_cpu(a: Any, b: Any, plan: Plan) -> NDArray[np.float32]:
 
 
 def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.float32]:
-    from quantlab.gemm import vector
-    from quantlab.gemm.cpu_kernels import integer_kernels
-
     (m, k), n = a.shape, b.shape[1]
-    tile = vector.TILES[vector.best_tile()]
     grid_a, grid_b = plan.grids
-    words = plan.route == "int16" or not (tile.dot_bytes or tile.name == "portable")
-    levels = max(a.codebook.n_levels, b.codebook.n_levels)
-    permute = not words and tile.lanes == 16 and levels <= 64 and vector.has_byte_permute()
-    kernels = integer_kernels(tile.name, words, permute)
+    most_levels = max(a.codebook.n_levels, b.codebook.n_levels)
+    kernels = _kernels(plan.route, 64 if most_levels <= 64 else 256)
 
-    kind = np.dtype(np.int16 if words else np.int8)
+    kind = np.dtype(np.int16 if kernels.words else np.int8)
     # an odd number of cache lines a row: tiles of rows do not fall into the same sets
     lines = -(-k * kind.itemsize // 64) | 1
     padded_rows = -(-m // kernels.rows) * kernels.rows
     decoded = np.empty((padded_rows, lines * 64 // kind.itemsize), kind)
-    decoded[:, k:] = 0
     sums = np.empty(m, np.int32)
-    table_a = _table(grid_a.integers, kind, 0)
-    table_b = _table(grid_b.integers, kind if words else np.dtype(np.uint8), 0 if words else 128)
+    table_a = grid_a.table.astype(kind)
+    table_b = grid_b.table if kernels.words else (grid_b.table + 128).astype(np.uint8)
 
     threaded = max(m, kernels.rows) * k * n >= _THREADED
     parts = 4 * _threads.count() if threaded else 1
@@ -56,16 +53,14 @@ def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.f
     _threads.for_each(decode_rows, _threads.split(m, parts))
 
     c = np.empty((m, n), np.float32)
-    span = _span(plan.route, words)
+    span = _span(plan.route, kernels.words)
     # few rows: B is what must be read, along its rows; many: sums stay in registers for longer
     depth = 256 if m <= _FEW_ROWS else 4096
     scale = grid_a.scale * grid_b.scale
     row_scale, column_scale = _outer_scale(a, m), _outer_scale(b, n)
-    rows, columns = [(0, m)], [(0, n)]
-    if threaded:
-        columns = _threads.split(n, parts, kernels.columns)
-        if len(columns) < _threads.count():
-            rows, columns = _threads.split(m, parts, kernels.rows), [(0, n)]
+    rows, columns = [(0, m)], _threads.split(n, parts, kernels.columns)
+    if threaded and len(columns) < _threads.count():
+        rows, columns = _threads.split(m, parts, kernels.rows), [(0, n)]
 
     def multiply(task: tuple[tuple[int, int], tuple[int, int]]) -> None:
         kernels.multiply(
@@ -77,20 +72,22 @@ def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.f
     return c
 
 
+@cache
+def _kernels(route: str, levels: int) -> Kernels:
+    """Kernels of a route for codebooks of up to 64 or 256 levels on this processor."""
+    from quantlab.gemm import vector
+    from quantlab.gemm.cpu_kernels import integer_kernels
+
+    tile = vector.TILES[vector.best_tile()]
+    words = route == "int16" or not (tile.dot_bytes or tile.name == "portable")
+    permute = levels if tile.lanes == 16 and vector.has_byte_permute() else 0
+    return integer_kernels(tile.name, words, permute)
+
+
 def _span(route: str, words: bool) -> int:
     """Steps whose sum fits an int32, whatever the codes."""
     limit = GRID_LIMITS[route]
     return (2**31 - 1) // (limit * limit) // (2 if words else 4)
-
-
-def _table(integers: NDArray[np.int16], kind: np.dtype, offset: int) -> NDArray:
-    """Centres by code: 256 entries, or, K <= 16, the same 16 over and over for packed nibbles."""
-    table = np.zeros(256, kind)
-    if integers.size <= 16:
-        table.reshape(16, 16)[:, : integers.size] = integers + offset
-    else:
-        table[: integers.size] = integers + offset
-    return table
 
 
 def _outer_scale(coded: CodedMatrix, size: int) -> NDArray[np.float64]:

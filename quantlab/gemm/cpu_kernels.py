@@ -14,13 +14,13 @@ from numba import njit
 
 from quantlab.codes.kernels import unpack_row_kernel
 from quantlab.gemm import vector
-from quantlab.gemm.vector import (
-    decode_four_packed_rows,
-    decode_four_rows,
+from quantlab.gemm.permutes import (
+    decode_group,
+    decode_packed_group,
     decode_packed_row,
     decode_row,
-    tile_dot,
 )
+from quantlab.gemm.vector import tile_dot
 
 #: Decoded panels of B held at once: half of a second-level cache.
 PANEL_BYTES = 1 << 19
@@ -31,70 +31,100 @@ class Kernels(NamedTuple):
     multiply: Callable[..., None]
     rows: int
     columns: int
+    words: bool
 
 
 @cache
-def integer_kernels(tile_name: str, words: bool, permute: bool) -> Kernels:
-    """Kernels for one instruction set; `permute`: tables of bytes by vector permutes."""
+def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
+    """Kernels for one instruction set; `permute`: levels that permutes decode, 0, 64, 256."""
     tile = vector.TILES[tile_name]
     rows, columns, group = tile.rows, tile.columns, 2 if words else 4
+    nibbles = 64 if permute == 64 and not words else 0  # packed ones are decoded by permutes too
     portable = tile_name == "portable"
 
     @njit(cache=True, nogil=True)
+    def planes_kernel(table):  # type: ignore[no-untyped-def]
+        # low bytes, then high bytes
+        planes = np.empty(512, np.uint8)
+        for i in range(256):
+            planes[i] = np.uint8(table[i] & 255)
+            planes[256 + i] = np.uint8((np.int32(table[i]) >> 8) & 255)
+        return planes
+
+    # Below, addresses rather than views of arrays in the inner loops: a view counts references.
+
+    @njit(cache=True, nogil=True)
     def decode_rows_kernel(codes, bits, table, start, stop, k, out, sums):  # type: ignore[no-untyped-def]
-        # codes (m, bytes), out (m, stride) zero beyond k, sums (m,)
-        buffer = np.empty(k, np.uint8)
+        # codes (m, bytes), out (m padded to a tile, stride), sums (m,)
+        done = k // 64 * 64 if (permute and bits == 8) or (nibbles and bits == 4) else 0
+        rest = np.empty(k - done, np.uint8)
+        planes = planes_kernel(table)
+        lut = planes.ctypes.data
+        stride = out.shape[1]
         for i in range(start, stop):
-            done = 0
-            if permute and (bits == 8 or bits == 4):
-                width = 8 * bits  # bytes of 64 codes
-                for j in range(k // 64):
-                    source = codes.ctypes.data + i * codes.shape[1] + j * width
-                    target = out.ctypes.data + i * out.shape[1] + 64 * j
-                    if bits == 8:
-                        decode_row(source, table.ctypes.data, target)
-                    else:
-                        decode_packed_row(source, table.ctypes.data, target)
-                done = k // 64 * 64
-            rest = buffer[done:]
-            unpack_row_kernel(codes[i], bits, done, rest)
-            for j in range(done, k):
-                out[i, j] = table[buffer[j]]
+            source = codes.ctypes.data + i * codes.shape[1]
+            target = out.ctypes.data + i * stride * out.itemsize
+            for j in range(0, done, 64):
+                if bits == 8:
+                    decode_row(permute, words, source + j, lut, target + j * out.itemsize)
+                elif nibbles:
+                    decode_packed_row(nibbles, source + j // 2, lut, target + j)
+            if done < k:
+                unpack_row_kernel(codes[i], bits, done, rest)
+                for j in range(np.uintp(k - done)):
+                    out[np.uintp(i), np.uintp(done) + j] = table[rest[j]]
+            out[i, k:] = 0
             total = np.int32(0)
-            for j in range(k):
-                total += np.int32(out[i, j])
+            for j in range(np.uintp(stride)):
+                total += np.int32(out[np.uintp(i), j])
             sums[i] = total
+        if stop == sums.size:
+            out[stop:] = 0
+
+    @njit(cache=True, nogil=True)
+    def decode_full_panels_kernel(  # type: ignore[no-untyped-def]
+        source, stride, bits, lut, steps, n_panels, target, panel_bytes
+    ):
+        # rows outermost: codes are read along their rows, as they lie
+        for step in range(steps):
+            for p in range(n_panels):
+                place = target + p * panel_bytes + step * 256
+                if bits == 8:
+                    decode_group(permute, words, source + p * 64, stride, lut, place)
+                elif nibbles:
+                    decode_packed_group(nibbles, source + p * 32, stride, lut, place)
+            source += group * stride
 
     @njit(cache=True, nogil=True)
     def decode_panels_kernel(codes, bits, table, first, last, left, right, staging, panels):  # type: ignore[no-untyped-def]
         # panels (panel, steps, columns, group) = table[codes[first:last, left:right]]
-        # rows outermost: codes are read along their rows, as they lie
-        stride = codes.shape[1]
+        full_panels, full_steps = 0, 0
+        if (permute and bits == 8) or (nibbles and bits == 4):
+            planes = planes_kernel(table)
+            full_panels, full_steps = (right - left) // columns, (last - first) // group
+            source = codes.ctypes.data + first * codes.shape[1] + left * bits // 8
+            decode_full_panels_kernel(
+                source, codes.shape[1], bits, planes.ctypes.data, full_steps, full_panels,
+                panels.ctypes.data, panels.shape[1] * panels.itemsize
+            )  # fmt: skip
         for step in range((last - first + group - 1) // group):
             row = first + step * group
-            for p in range((right - left + columns - 1) // columns):
+            done = full_panels if step < full_steps else 0
+            for p in range(done, (right - left + columns - 1) // columns):
                 j = left + p * columns
                 width = min(columns, right - j)
-                panel = panels[p]
-                if permute and width == 64 and row + group <= last and (bits == 8 or bits == 4):
-                    source = codes.ctypes.data + row * stride + j * bits // 8
-                    target = panel.ctypes.data + step * (columns * group)
-                    if bits == 8:
-                        decode_four_rows(source, stride, table.ctypes.data, target)
-                    else:
-                        decode_four_packed_rows(source, stride, table.ctypes.data, target)
-                    continue
                 for i in range(group):
                     if row + i < last:  # rows beyond meet A's zeros
                         unpack_row_kernel(codes[row + i], bits, j, staging[i, :width])
+                panel = panels[p]
                 for column in range(columns):
                     for i in range(group):
                         panel[(step * columns + column) * group + i] = table[staging[i, column]]
 
     @njit(cache=True, nogil=True)
-    def portable_dot_kernel(a, i, height, first, panel, steps, sums):  # type: ignore[no-untyped-def]
+    def portable_dot_kernel(a, i, height, first, panel, start, steps, sums):  # type: ignore[no-untyped-def]
         sums[:height] = 0
-        for step in range(steps):
+        for step in range(start, start + steps):
             base = step * columns * group
             for r in range(height):
                 for g in range(group):
@@ -103,20 +133,21 @@ def integer_kernels(tile_name: str, words: bool, permute: bool) -> Kernels:
                         sums[r, column] += value * np.int32(panel[base + column * group + g])
 
     @njit(cache=True, nogil=True)
-    def dot_kernel(a, i, height, first, panel, step, steps, sums):  # type: ignore[no-untyped-def]
-        # sums (rows, columns) = a[i:i + height, first + step group:] times the panel from `step` on
-        if portable:
-            start = step * columns * group
-            portable_dot_kernel(a, i, height, first + step * group, panel[start:], steps, sums)
-            return
-        row_bytes = a.shape[1] * a.itemsize
-        a_at = a.ctypes.data + i * row_bytes + first * a.itemsize + 4 * step
-        b_at = panel.ctypes.data + 4 * columns * step
-        out = sums.ctypes.data
-        if height == 1:
-            tile_dot(tile_name, words, 1, a_at, row_bytes, b_at, steps, out)
-        else:
-            tile_dot(tile_name, words, rows, a_at, row_bytes, b_at, steps, out)
+    def hold_kernel(sums, height, total, p, i):  # type: ignore[no-untyped-def]
+        for r in range(np.uintp(height)):
+            for column in range(np.uintp(columns)):
+                total[np.uintp(p), np.uintp(i) + r, column] += sums[r, column]
+
+    @njit(cache=True, nogil=True)
+    def finish_kernel(sums, height, a_sums, i, j, width, scale, row_scale, column_scale, c):  # type: ignore[no-untyped-def]
+        # c[i:i + height, j:j + width] = scaled sums; unsigned indices, which cannot wrap around
+        left, top = np.uintp(j), np.uintp(i)
+        for r in range(np.uintp(height)):
+            shift = 0 if words else 128 * a_sums[top + r]
+            factor = scale * row_scale[top + r]
+            for column in range(np.uintp(width)):
+                exact = np.float64(sums[r, column] - shift)
+                c[top + r, left + column] = exact * factor * column_scale[left + column]
 
     @njit(cache=True, nogil=True)
     def multiply_kernel(  # type: ignore[no-untyped-def]
@@ -126,17 +157,17 @@ def integer_kernels(tile_name: str, words: bool, permute: bool) -> Kernels:
         # a (m padded to a tile, stride), b (k, bytes), c (m, n)
         # depth: rows of B decoded at once; span: steps whose sum fits an int32
         top, bottom = row_range
-        offset = 0 if words else 128  # B's bytes are unsigned: q + 128
         depth_steps = (min(depth, k) + group - 1) // group
         n_panels = (column_range[1] - column_range[0] + columns - 1) // columns
-        most = PANEL_BYTES // (4 * columns * depth_steps)
-        n_panels = min(n_panels, max(1, most))
+        n_panels = min(n_panels, max(1, PANEL_BYTES // (4 * columns * depth_steps)))
         panels = np.empty((n_panels, depth_steps * columns * group), table.dtype)
         staging = np.zeros((group, columns), np.uint8)
         sums = np.empty((rows, columns), np.int32)
         direct = k <= depth and depth_steps <= span
         # sums over several depths or spans, exact in float64
         held = np.empty((n_panels, 1 if direct else bottom - top + rows, columns))
+        row_bytes = a.shape[1] * a.itemsize
+        a_base, panels_base, out = a.ctypes.data, panels.ctypes.data, sums.ctypes.data
         for left in range(column_range[0], column_range[1], n_panels * columns):
             right = min(column_range[1], left + n_panels * columns)
             held[:] = 0.0
@@ -149,32 +180,33 @@ def integer_kernels(tile_name: str, words: bool, permute: bool) -> Kernels:
                     # one or two rows left cost less one by one
                     height = rows if bottom - i > 2 else 1
                     for p in range((right - left + columns - 1) // columns):
-                        if direct:
-                            dot_kernel(a, i, height, first, panels[p], 0, all_steps, sums)
-                        else:
-                            total = held[p, i - top : i - top + height]
-                            for step in range(0, all_steps, span):
-                                steps = min(span, all_steps - step)
-                                dot_kernel(a, i, height, first, panels[p], step, steps, sums)
-                                for r in range(height):
-                                    for column in range(columns):
-                                        total[r, column] += sums[r, column]
+                        for step in range(0, all_steps, span):
+                            steps = min(span, all_steps - step)
+                            a_at = a_base + i * row_bytes + first * a.itemsize + 4 * step
+                            b_at = panels_base + 4 * columns * (p * depth_steps + step)
+                            if portable:
+                                portable_dot_kernel(
+                                    a, i, height, first, panels[p], step, steps, sums
+                                )
+                            elif height == 1:
+                                tile_dot(tile_name, words, 1, a_at, row_bytes, b_at, steps, out)
+                            else:
+                                tile_dot(tile_name, words, rows, a_at, row_bytes, b_at, steps, out)
+                            if not direct:
+                                hold_kernel(sums, height, held, p, i - top)
                         if last == k:
                             j = left + p * columns
-                            width = min(columns, right - j)
-                            for r in range(min(height, bottom - i)):
-                                shift = offset * a_sums[i + r]
-                                factor = scale * row_scale[i + r]
-                                row = c[i + r, j : j + width]
-                                by_column = column_scale[j : j + width]
-                                if direct:
-                                    for column in range(width):
-                                        exact = np.float64(sums[r, column] - shift)
-                                        row[column] = exact * factor * by_column[column]
-                                else:
-                                    for column in range(width):
-                                        exact = held[p, i - top + r, column] - shift
-                                        row[column] = exact * factor * by_column[column]
+                            valid, width = min(height, bottom - i), min(columns, right - j)
+                            if direct:
+                                finish_kernel(
+                                    sums, valid, a_sums, i, j, width, scale, row_scale,
+                                    column_scale, c
+                                )  # fmt: skip
+                            else:
+                                finish_kernel(
+                                    held[p, i - top :], valid, a_sums, i, j, width, scale,
+                                    row_scale, column_scale, c
+                                )  # fmt: skip
                     i += height
 
-    return Kernels(decode_rows_kernel, multiply_kernel, rows, columns)
+    return Kernels(decode_rows_kernel, multiply_kernel, rows, columns, words)

@@ -19,8 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_I8, _I32 = ir.IntType(8), ir.IntType(32)
-_BYTES = ir.VectorType(_I8, 64)
+BYTE, LANE = ir.IntType(8), ir.IntType(32)
 
 
 @dataclass(frozen=True)
@@ -65,26 +64,28 @@ def available() -> list[str]:
     return [tile.name for tile in TILES.values() if _host_features().issuperset(tile.features)]
 
 
+@cache
 def best_tile() -> str:
-    """The tile that products use; the environment's QUANTLAB_TILE forces another."""
+    """The tile that products use; the environment's QUANTLAB_TILE, read once, forces another."""
     forced = os.environ.get("QUANTLAB_TILE")
     if forced and forced not in available():
         raise ValueError(f"QUANTLAB_TILE must be one of {available()}; got {forced!r}")
     return forced or available()[0]
 
 
+@cache
 def has_byte_permute() -> bool:
     """Whether one instruction looks 64 bytes up in a table of 64 (AVX512-VBMI)."""
     return "avx512vbmi" in _host_features()
 
 
-def _call(builder, name, result, arguments):  # type: ignore[no-untyped-def]
+def call(builder, name, result, arguments):  # type: ignore[no-untyped-def]
     function_type = ir.FunctionType(result, [a.type for a in arguments])
     function = cgutils.get_or_insert_function(builder.module, function_type, name)
     return builder.call(function, arguments)
 
 
-def _load(builder, address, kind, align=1):  # type: ignore[no-untyped-def]
+def load(builder, address, kind, align=1):  # type: ignore[no-untyped-def]
     return builder.load(builder.bitcast(address, kind.as_pointer()), align=align)
 
 
@@ -97,7 +98,7 @@ def tile_dot(typingctx, name, words, rows, a, row_bytes, b, steps, out):  # type
     dot = tile.dot_words if words.literal_value else tile.dot_bytes
     signature = types.void(name, words, rows, types.intp, types.intp, types.intp, types.intp,
                            types.intp)  # fmt: skip
-    vector = ir.VectorType(_I32, tile.lanes)
+    vector = ir.VectorType(LANE, tile.lanes)
     width = 4 * tile.lanes
 
     if dot is None:
@@ -107,19 +108,19 @@ def tile_dot(typingctx, name, words, rows, a, row_bytes, b, steps, out):  # type
         if dot.endswith("pmadd.wd"):
             halves = ir.VectorType(ir.IntType(16), 2 * tile.lanes)
             sums = [
-                _call(builder, dot, vector, [builder.bitcast(v, halves) for v in (b_v, a_value)])
+                call(builder, dot, vector, [builder.bitcast(v, halves) for v in (b_v, a_value)])
                 for b_v in b_vectors
             ]
             return [builder.add(c, s) for c, s in zip(accumulators, sums, strict=True)]
         # the first factor is unsigned where they are bytes: B, which is offset by 128
         return [
-            _call(builder, dot, vector, [c, b_v, a_value])
+            call(builder, dot, vector, [c, b_v, a_value])
             for c, b_v in zip(accumulators, b_vectors, strict=True)
         ]
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         _, _, _, a_address, stride, b_address, n_steps, out_address = args
-        pointer = _I8.as_pointer()
+        pointer = BYTE.as_pointer()
         a_base, b_base, out_base = (
             builder.inttoptr(x, pointer) for x in (a_address, b_address, out_address)
         )
@@ -137,16 +138,16 @@ def tile_dot(typingctx, name, words, rows, a, row_bytes, b, steps, out):  # type
         constant = lambda value: ir.Constant(n_steps.type, value)  # noqa: E731
         b_at = builder.mul(index, constant(width * tile.vectors))
         b_vectors = [
-            _load(builder, builder.gep(b_base, [builder.add(b_at, constant(v * width))]), vector)
+            load(builder, builder.gep(b_base, [builder.add(b_at, constant(v * width))]), vector)
             for v in range(tile.vectors)
         ]
         a_at = builder.mul(index, constant(4))
         following = []
         for r in range(height):
             offset = builder.add(a_at, builder.mul(stride, constant(r)))
-            group = _load(builder, builder.gep(a_base, [offset]), _I32)
+            group = load(builder, builder.gep(a_base, [offset]), LANE)
             first = builder.insert_element(
-                ir.Constant(vector, ir.Undefined), group, ir.Constant(_I32, 0)
+                ir.Constant(vector, ir.Undefined), group, ir.Constant(LANE, 0)
             )
             spread = builder.shuffle_vector(first, first, ir.Constant(vector, [0] * tile.lanes))
             row = sums[r * tile.vectors : (r + 1) * tile.vectors]
@@ -163,120 +164,3 @@ def tile_dot(typingctx, name, words, rows, a, row_bytes, b, steps, out):  # type
         return context.get_dummy_value()
 
     return signature, codegen
-
-
-def _permute(builder, table, indices):  # type: ignore[no-untyped-def]
-    return _call(builder, "llvm.x86.avx512.permvar.qi.512", _BYTES, [table, indices])
-
-
-def _shuffle(builder, left, right, order):  # type: ignore[no-untyped-def]
-    mask = ir.Constant(ir.VectorType(_I32, len(order)), order)
-    return builder.shuffle_vector(left, right, mask)
-
-
-def _rows(builder, source, stride, kind):  # type: ignore[no-untyped-def]
-    return [
-        _load(
-            builder, builder.gep(source, [builder.mul(stride, ir.Constant(stride.type, r))]), kind
-        )
-        for r in range(4)
-    ]
-
-
-def _store(builder, vectors, out):  # type: ignore[no-untyped-def]
-    for i, value in enumerate(vectors):
-        place = builder.gep(out, [ir.Constant(ir.IntType(64), 64 * i)])
-        builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=1)
-
-
-def _zipped(width, high):  # type: ignore[no-untyped-def]
-    """Order that interleaves the lower or upper halves of two vectors of `width` elements."""
-    half = width // 2
-    return [i + side for i in range(high * half, high * half + half) for side in (0, width)]
-
-
-@intrinsic
-def decode_four_rows(typingctx, source, stride, table, out):  # type: ignore[no-untyped-def]
-    """out (64 columns, 4) bytes = table[codes of four rows], a byte a code; addresses."""
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        source, stride, table, out = _pointers(builder, args)
-        lut = _load(builder, table, _BYTES)
-        rows = [_permute(builder, lut, row) for row in _rows(builder, source, stride, _BYTES)]
-        words = ir.VectorType(ir.IntType(16), 32)
-        quads = []
-        for high in (0, 1):
-            pairs = [
-                builder.bitcast(_shuffle(builder, upper, lower, _zipped(64, high)), words)
-                for upper, lower in ((rows[0], rows[1]), (rows[2], rows[3]))
-            ]
-            quads += [_shuffle(builder, pairs[0], pairs[1], _zipped(32, h)) for h in (0, 1)]
-        _store(builder, quads, out)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp, types.intp), codegen
-
-
-@intrinsic
-def decode_four_packed_rows(typingctx, source, stride, table, out):  # type: ignore[no-untyped-def]
-    """The same for rows of packed nibbles; the table of 16 stands in `table` four times."""
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        source, stride, table, out = _pointers(builder, args)
-        lut = _load(builder, table, _BYTES)
-        rows = _rows(builder, source, stride, ir.VectorType(_I8, 32))
-        upper, lower = (_shuffle(builder, rows[i], rows[i + 1], list(range(64))) for i in (0, 2))
-        lanes = ir.VectorType(_I32, 16)
-        quads = []
-        for j in (0, 16):
-            order = [i for c in range(j, j + 16) for i in (c, c + 32, c + 64, c + 96)]
-            both = _shuffle(builder, upper, lower, order)
-            # the permute ignores an index's two upper bits, the table's repeats the next two
-            wide = builder.bitcast(both, lanes)
-            shifted = builder.lshr(wide, ir.Constant(lanes, [4] * 16))
-            even, odd = (
-                builder.bitcast(_permute(builder, lut, builder.bitcast(v, _BYTES)), lanes)
-                for v in (wide, shifted)
-            )
-            quads += [_shuffle(builder, even, odd, _zipped(16, half)) for half in (0, 1)]
-        _store(builder, quads, out)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp, types.intp), codegen
-
-
-@intrinsic
-def decode_row(typingctx, source, table, out):  # type: ignore[no-untyped-def]
-    """out (64,) bytes = table[64 codes], a byte a code; addresses."""
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        source, table, out = _pointers(builder, args)
-        codes = _load(builder, source, _BYTES)
-        _store(builder, [_permute(builder, _load(builder, table, _BYTES), codes)], out)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), codegen
-
-
-@intrinsic
-def decode_packed_row(typingctx, source, table, out):  # type: ignore[no-untyped-def]
-    """The same for 64 packed nibbles; the table of 16 stands in `table` four times."""
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        source, table, out = _pointers(builder, args)
-        wide = ir.VectorType(ir.IntType(16), 32)
-        pairs = builder.zext(_load(builder, source, ir.VectorType(_I8, 32)), wide)
-        spread = builder.or_(pairs, builder.shl(pairs, ir.Constant(wide, [4] * 32)))
-        codes = builder.bitcast(spread, _BYTES)
-        _store(builder, [_permute(builder, _load(builder, table, _BYTES), codes)], out)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), codegen
-
-
-def _pointers(builder, args):  # type: ignore[no-untyped-def]
-    """Addresses as pointers; a stride, the second of four, stays a number."""
-    return [
-        value if i == 1 and len(args) == 4 else builder.inttoptr(value, _I8.as_pointer())
-        for i, value in enumerate(args)
-    ]
