@@ -58,7 +58,7 @@ def test_the_papers_reduction_at_four_bits() -> None:
         found = reduction(rows, "closed_form", "gaussian_compander", by="nmse", rho=rho)
         low, high = 1 - np.sqrt(1 - np.array([found.low, found.high]))
         assert low < expected < high
-        assert high - low < 0.04
+        assert high - low < 0.06
 
 
 def test_mean_is_students() -> None:
