@@ -33,6 +33,7 @@ from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_c
 from quantlab.floor import floor_nmse  # isort: skip
 from quantlab.transition import critical_rho, finite_size_critical_rho, worst_rho  # isort: skip
 from quantlab.measure import MeasuredError, measure, measure_designs, measure_trials  # isort: skip
+from quantlab.report import DesignReport, design_report  # isort: skip
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "FORMATS",
     "CodedMatrix",
     "Codebook",
+    "DesignReport",
     "EmpiricalPair",
     "ExactError",
     "GaussianMixturePair",
@@ -60,6 +62,7 @@ __all__ = [
     "design_companding",
     "design_empirical",
     "design_lloyd_max",
+    "design_report",
     "encode",
     "encode_blocks",
     "exact_mse",

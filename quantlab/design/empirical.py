@@ -13,8 +13,8 @@ from quantlab.design.weighted_kmeans import FloatArray, weighted_kmeans
 from quantlab.pairs import OPERANDS
 from quantlab.pairs.empirical import EmpiricalPair
 
-# rows of a and columns of b that the gain is fitted on, at most: its error costs about 1/512^2
-_GAIN_SIZE = 512
+# entries of each matrix that the gain is fitted on, in whole rows of a and columns of b
+_GAIN_ENTRIES = 2**18
 
 
 def design_empirical(
@@ -45,7 +45,7 @@ def design_empirical(
         0: the best codebooks for these very matrices. Positive: for matrices that these stand for;
         every entry is spread by a Laplace kernel of this many of its column's (row's, for b)
         standard deviations, so that centres do not follow single entries and reach beyond the
-        largest. "auto": 0.9 m^(-1/5) for a, 0.9 n^(-1/5) for b (Silverman's rule).
+        largest. "auto": 1.06 m^(-1/5) for a, 1.06 n^(-1/5) for b (the normal-reference rule).
 
     Returns
     -------
@@ -97,11 +97,11 @@ def product_gain(pair: EmpiricalPair, codebook_x: Codebook, codebook_y: Codebook
 
     .. math:: g = \langle C, \hat C \rangle \,/\, \lVert \hat C \rVert_F^2
 
-    from at most 512 rows of a and columns of b, spread evenly; 1 where the coded product vanishes
-    or opposes C.
+    from rows of a and columns of b of about 2^18 entries each, spread evenly; 1 where the coded
+    product vanishes or opposes C.
     """
-    a = pair.a[_spread(pair.a.shape[0])]
-    b = pair.b[:, _spread(pair.b.shape[1])]
+    most = max(64, _GAIN_ENTRIES // pair.inner_dim)
+    a, b = pair.a[_spread(pair.a.shape[0], most)], pair.b[:, _spread(pair.b.shape[1], most)]
     coded_a = codebook_x.quantize(a).astype(a.dtype)
     coded_b = codebook_y.quantize(b).astype(b.dtype)
     if a.shape[1] < min(a.shape[0], b.shape[1]):
@@ -127,7 +127,7 @@ def _two_matrices(pair: object) -> tuple[ArrayLike, ArrayLike]:
 def _bandwidth(matrix: NDArray, weight: FloatArray, smoothing: object) -> float:
     """Smoothing in the data's unit: a multiple of the columns' weighted mean deviation."""
     if smoothing == "auto":
-        multiple = 0.9 * matrix.shape[0] ** -0.2
+        multiple = 1.06 * matrix.shape[0] ** -0.2
     elif (multiple := check.finite_real(smoothing, "smoothing")) < 0:
         raise ValueError(f'smoothing must be at least 0, or "auto"; got {multiple}')
     if multiple == 0:
@@ -147,8 +147,8 @@ def _at_least_two(centers: FloatArray) -> FloatArray:
     return np.array(sorted({0.0, float(centers[0]) or 1.0}))
 
 
-def _spread(size: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, size - 1, min(size, _GAIN_SIZE)).astype(np.int64))
+def _spread(size: int, most: int) -> NDArray[np.int64]:
+    return np.linspace(0, size - 1, min(size, most)).astype(np.int64)
 
 
 def _inner(left: NDArray, right: NDArray) -> float:

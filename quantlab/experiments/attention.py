@@ -71,7 +71,7 @@ class AttentionTable:
 def attention_errors(
     bits: int,
     designs: Sequence[str] = ATTENTION_DESIGNS,
-    heads: Iterable[tuple[int, int]] | None = None,
+    heads: Iterable[tuple[int, int] | AttentionHead] | None = None,
 ) -> AttentionTable:
     r"""Error of coded attention logits, per head and design, on sequences not calibrated on.
 
@@ -87,8 +87,8 @@ def attention_errors(
         From 2 to 8; both operands have up to 2^bits levels.
     designs : sequence of str
         Names as in `DESIGNS` and `FORMATS`, and "empirical".
-    heads : iterable of (layer, head), optional
-        All 72 unless given.
+    heads : iterable of (layer, head) or of AttentionHead, optional
+        All 72 of `load_attention` unless given.
 
     Returns
     -------
@@ -118,13 +118,16 @@ def attention_errors(
             raise ValueError(f"design must be one of {known}; got {name!r}")
     made = [n for n in designs if n not in FORMATS or FORMATS[n].exists_at(n_levels)]
     data = load_attention()
-    places = [(h.layer, h.head) for h in data.heads()] if heads is None else list(heads)
-    errors = np.empty((len(made), len(places)))
-    for j, place in enumerate(places):
-        head = data.head(*place)
+    chosen = [
+        each if isinstance(each, AttentionHead) else data.head(*each)
+        for each in (data.heads() if heads is None else heads)
+    ]
+    errors = np.empty((len(made), len(chosen)))
+    for j, head in enumerate(chosen):
         for i, name in enumerate(made):
             errors[i, j] = logit_nmse(head.held_out, *_calibrated(name, head, n_levels))
-    return AttentionTable(bits, tuple(places), dict(zip(made, errors, strict=True)))
+    places = tuple((head.layer, head.head) for head in chosen)
+    return AttentionTable(bits, places, dict(zip(made, errors, strict=True)))
 
 
 def logit_nmse(sequences: Sequences, codebook_q: Codebook, codebook_k: Codebook) -> float:
