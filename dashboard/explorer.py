@@ -40,7 +40,7 @@ def density_explorer(rho: float = 0.8) -> Column:
     plot = figure(
         height=330, width=640, toolbar_location=None, x_range=(-4.5, 4.5), y_range=(0, 0.26),
         x_axis_label="u = x / σ (standard deviations)",
-        y_axis_label="centres per standard deviation (share)",
+        y_axis_label="share of centres per σ",
         title=_title(rho, peaks),
     )  # fmt: skip
     plot.line("u", "plain", source=line, color=GREY, line_dash="dashed", line_width=2.5,

@@ -8,6 +8,9 @@ from typing import Any
 import holoviews as hv
 import holoviews.plotting.bokeh  # registers the backend, so that options can be set
 import numpy as np
+from bokeh.embed import components
+from bokeh.model import Model
+from bokeh.resources import Resources
 from numpy.typing import ArrayLike, NDArray
 
 from quantlab.codebook import Codebook
@@ -19,11 +22,28 @@ PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#8a94a1"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY)
 DASHES = ("solid", "dashed", "dotdash", "dotted", "dashed", "dotdash", "dotted")
 
-SIZE = {"width": 620, "height": 330, "fontscale": 1.15, "toolbar": None}
+SIZE = {"width": 640, "height": 330, "fontscale": 1.15, "toolbar": None, "title": ""}
 U = hv.Dimension("u", label="u = x / σ", unit="standard deviations")
 RHO = hv.Dimension("rho", label="correlation ρ")
 LEVELS = hv.Dimension("K", label="levels K")
 NMSE = hv.Dimension("nmse", label="error of the product, nmse")
+
+
+def load_notebook() -> None:
+    """Call first in a notebook: BokehJS itself goes into it, so that pictures need no network."""
+    from IPython.display import HTML, display
+
+    scripts = Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).js_raw
+    display(HTML("".join(f"<script>{script}</script>" for script in scripts)))
+
+
+def show(picture: hv.core.Dimensioned | Model) -> None:
+    """Draw a HoloViews picture or a Bokeh layout below the cell; it stays when the kernel goes."""
+    from IPython.display import HTML, display
+
+    model = picture if isinstance(picture, Model) else hv.render(picture, backend="bokeh")
+    script, division = components(model)
+    display(HTML(division + script))
 
 
 def curves(
@@ -44,21 +64,24 @@ def density_curves(
     densities: Mapping[str, PointDensity], limit: float = 4.5, top: float = 0.26
 ) -> hv.Overlay:
     """Point densities by name over |u| <= limit, peaks marked, on axes that do not move."""
-    u = np.linspace(-limit, limit, 801)
-    lines = curves(
-        {name: (u, density(u)) for name, density in densities.items()},
-        U,
-        hv.Dimension("density", label="centres per standard deviation (share)"),
-        ylim=(0, top),
-        xlim=(-limit, limit),
-    )
+    share = hv.Dimension("density", label="share of centres per σ")
+    places = {name: _places(density, limit) for name, density in densities.items()}
+    lines = curves({name: (u, densities[name](u)) for name, u in places.items()}, U, share)
     peaks = [
-        hv.Points((density.modes, density(np.array(density.modes))), [U, "density"]).opts(
+        hv.Points((density.modes, density(np.array(density.modes))), [U, share]).opts(
             color=color, size=9, line_color="white"
         )
         for density, color in zip(densities.values(), CYCLE, strict=False)
     ]
-    return lines * hv.Overlay(peaks)
+    return (lines * hv.Overlay(peaks)).opts(
+        **SIZE, xlim=(-limit, limit), ylim=(0, top), legend_position="top_right"
+    )
+
+
+def _places(density: PointDensity, limit: float) -> NDArray[np.float64]:
+    """Where to draw a density: up to the very ends of its support."""
+    low, high = density.support
+    return np.linspace(max(-limit, low), min(limit, high), 801)
 
 
 def bifurcation(
