@@ -34,6 +34,98 @@ class Kernels(NamedTuple):
     words: bool
 
 
+# Below, addresses rather than views of arrays in the inner loops: a view counts references.
+# permute, nibbles, words and columns are literals of the kernels that call these functions.
+
+
+@njit(nogil=True)
+def planes_kernel(table):  # type: ignore[no-untyped-def]
+    # low bytes, then high bytes
+    planes = np.empty(512, np.uint8)
+    for i in range(256):
+        planes[i] = np.uint8(table[i] & 255)
+        planes[256 + i] = np.uint8((np.int32(table[i]) >> 8) & 255)
+    return planes
+
+
+@njit(nogil=True)
+def decode_full_panels_kernel(  # type: ignore[no-untyped-def]
+    permute, nibbles, words, source, stride, bits, lut, steps, n_panels, target, panel_bytes
+):
+    group = 2 if words else 4
+    # rows outermost: codes are read along their rows, as they lie
+    for step in range(steps):
+        for p in range(n_panels):
+            place = target + p * panel_bytes + step * 256
+            if bits == 8:
+                decode_group(permute, words, source + p * 64, stride, lut, place)
+            elif nibbles:
+                decode_packed_group(nibbles, source + p * 32, stride, lut, place)
+        source += group * stride
+
+
+@njit(nogil=True)
+def decode_panels_kernel(  # type: ignore[no-untyped-def]
+    permute, nibbles, words, columns, codes, bits, table, first, last, left, right, staging, panels
+):
+    # panels (panel, steps, columns, group) = table[codes[first:last, left:right]]
+    group = 2 if words else 4
+    full_panels, full_steps = 0, 0
+    if (permute and bits == 8) or (nibbles and bits == 4):
+        planes = planes_kernel(table)
+        full_panels, full_steps = (right - left) // columns, (last - first) // group
+        source = codes.ctypes.data + first * codes.shape[1] + left * bits // 8
+        decode_full_panels_kernel(
+            permute, nibbles, words, source, codes.shape[1], bits, planes.ctypes.data, full_steps,
+            full_panels, panels.ctypes.data, panels.shape[1] * panels.itemsize
+        )  # fmt: skip
+    for step in range((last - first + group - 1) // group):
+        row = first + step * group
+        done = full_panels if step < full_steps else 0
+        for p in range(done, (right - left + columns - 1) // columns):
+            j = left + p * columns
+            width = min(columns, right - j)
+            for i in range(group):
+                if row + i < last:  # rows beyond meet A's zeros
+                    unpack_row_kernel(codes[row + i], bits, j, staging[i, :width])
+            panel = panels[p]
+            for column in range(columns):
+                for i in range(group):
+                    panel[(step * columns + column) * group + i] = table[staging[i, column]]
+
+
+@njit(nogil=True)
+def portable_dot_kernel(words, columns, a, i, height, first, panel, start, steps, sums):  # type: ignore[no-untyped-def]
+    group = 2 if words else 4
+    sums[:height] = 0
+    for step in range(start, start + steps):
+        base = step * columns * group
+        for r in range(height):
+            for g in range(group):
+                value = np.int32(a[i + r, first + step * group + g])
+                for column in range(columns):
+                    sums[r, column] += value * np.int32(panel[base + column * group + g])
+
+
+@njit(nogil=True)
+def hold_kernel(columns, sums, height, total, p, i):  # type: ignore[no-untyped-def]
+    for r in range(np.uintp(height)):
+        for column in range(np.uintp(columns)):
+            total[np.uintp(p), np.uintp(i) + r, column] += sums[r, column]
+
+
+@njit(nogil=True)
+def finish_kernel(words, sums, height, a_sums, i, j, width, scale, row_scale, column_scale, c):  # type: ignore[no-untyped-def]
+    # c[i:i + height, j:j + width] = scaled sums; unsigned indices, which cannot wrap around
+    left, top = np.uintp(j), np.uintp(i)
+    for r in range(np.uintp(height)):
+        shift = 0 if words else 128 * a_sums[top + r]
+        factor = scale * row_scale[top + r]
+        for column in range(np.uintp(width)):
+            exact = np.float64(sums[r, column] - shift)
+            c[top + r, left + column] = exact * factor * column_scale[left + column]
+
+
 @cache
 def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
     """Kernels for one instruction set; `permute`: levels that permutes decode, 0, 64, 256."""
@@ -41,17 +133,6 @@ def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
     rows, columns, group = tile.rows, tile.columns, 2 if words else 4
     nibbles = 64 if permute == 64 and not words else 0  # packed ones are decoded by permutes too
     portable = tile_name == "portable"
-
-    @njit(cache=True, nogil=True)
-    def planes_kernel(table):  # type: ignore[no-untyped-def]
-        # low bytes, then high bytes
-        planes = np.empty(512, np.uint8)
-        for i in range(256):
-            planes[i] = np.uint8(table[i] & 255)
-            planes[256 + i] = np.uint8((np.int32(table[i]) >> 8) & 255)
-        return planes
-
-    # Below, addresses rather than views of arrays in the inner loops: a view counts references.
 
     @njit(cache=True, nogil=True)
     def decode_rows_kernel(codes, bits, table, start, stop, k, out, sums):  # type: ignore[no-untyped-def]
@@ -82,74 +163,6 @@ def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
             out[stop:] = 0
 
     @njit(cache=True, nogil=True)
-    def decode_full_panels_kernel(  # type: ignore[no-untyped-def]
-        source, stride, bits, lut, steps, n_panels, target, panel_bytes
-    ):
-        # rows outermost: codes are read along their rows, as they lie
-        for step in range(steps):
-            for p in range(n_panels):
-                place = target + p * panel_bytes + step * 256
-                if bits == 8:
-                    decode_group(permute, words, source + p * 64, stride, lut, place)
-                elif nibbles:
-                    decode_packed_group(nibbles, source + p * 32, stride, lut, place)
-            source += group * stride
-
-    @njit(cache=True, nogil=True)
-    def decode_panels_kernel(codes, bits, table, first, last, left, right, staging, panels):  # type: ignore[no-untyped-def]
-        # panels (panel, steps, columns, group) = table[codes[first:last, left:right]]
-        full_panels, full_steps = 0, 0
-        if (permute and bits == 8) or (nibbles and bits == 4):
-            planes = planes_kernel(table)
-            full_panels, full_steps = (right - left) // columns, (last - first) // group
-            source = codes.ctypes.data + first * codes.shape[1] + left * bits // 8
-            decode_full_panels_kernel(
-                source, codes.shape[1], bits, planes.ctypes.data, full_steps, full_panels,
-                panels.ctypes.data, panels.shape[1] * panels.itemsize
-            )  # fmt: skip
-        for step in range((last - first + group - 1) // group):
-            row = first + step * group
-            done = full_panels if step < full_steps else 0
-            for p in range(done, (right - left + columns - 1) // columns):
-                j = left + p * columns
-                width = min(columns, right - j)
-                for i in range(group):
-                    if row + i < last:  # rows beyond meet A's zeros
-                        unpack_row_kernel(codes[row + i], bits, j, staging[i, :width])
-                panel = panels[p]
-                for column in range(columns):
-                    for i in range(group):
-                        panel[(step * columns + column) * group + i] = table[staging[i, column]]
-
-    @njit(cache=True, nogil=True)
-    def portable_dot_kernel(a, i, height, first, panel, start, steps, sums):  # type: ignore[no-untyped-def]
-        sums[:height] = 0
-        for step in range(start, start + steps):
-            base = step * columns * group
-            for r in range(height):
-                for g in range(group):
-                    value = np.int32(a[i + r, first + step * group + g])
-                    for column in range(columns):
-                        sums[r, column] += value * np.int32(panel[base + column * group + g])
-
-    @njit(cache=True, nogil=True)
-    def hold_kernel(sums, height, total, p, i):  # type: ignore[no-untyped-def]
-        for r in range(np.uintp(height)):
-            for column in range(np.uintp(columns)):
-                total[np.uintp(p), np.uintp(i) + r, column] += sums[r, column]
-
-    @njit(cache=True, nogil=True)
-    def finish_kernel(sums, height, a_sums, i, j, width, scale, row_scale, column_scale, c):  # type: ignore[no-untyped-def]
-        # c[i:i + height, j:j + width] = scaled sums; unsigned indices, which cannot wrap around
-        left, top = np.uintp(j), np.uintp(i)
-        for r in range(np.uintp(height)):
-            shift = 0 if words else 128 * a_sums[top + r]
-            factor = scale * row_scale[top + r]
-            for column in range(np.uintp(width)):
-                exact = np.float64(sums[r, column] - shift)
-                c[top + r, left + column] = exact * factor * column_scale[left + column]
-
-    @njit(cache=True, nogil=True)
     def multiply_kernel(  # type: ignore[no-untyped-def]
         a, a_sums, b, bits, table, k, depth, span, row_range, column_range, scale, row_scale,
         column_scale, c
@@ -173,7 +186,10 @@ def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
             held[:] = 0.0
             for first in range(0, k, depth):
                 last = min(k, first + depth)
-                decode_panels_kernel(b, bits, table, first, last, left, right, staging, panels)
+                decode_panels_kernel(
+                    permute, nibbles, words, columns, b, bits, table, first, last, left, right,
+                    staging, panels
+                )  # fmt: skip
                 all_steps = (last - first + group - 1) // group
                 i = top
                 while i < bottom:
@@ -186,25 +202,26 @@ def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
                             b_at = panels_base + 4 * columns * (p * depth_steps + step)
                             if portable:
                                 portable_dot_kernel(
-                                    a, i, height, first, panels[p], step, steps, sums
-                                )
+                                    words, columns, a, i, height, first, panels[p], step, steps,
+                                    sums
+                                )  # fmt: skip
                             elif height == 1:
                                 tile_dot(tile_name, words, 1, a_at, row_bytes, b_at, steps, out)
                             else:
                                 tile_dot(tile_name, words, rows, a_at, row_bytes, b_at, steps, out)
                             if not direct:
-                                hold_kernel(sums, height, held, p, i - top)
+                                hold_kernel(columns, sums, height, held, p, i - top)
                         if last == k:
                             j = left + p * columns
                             valid, width = min(height, bottom - i), min(columns, right - j)
                             if direct:
                                 finish_kernel(
-                                    sums, valid, a_sums, i, j, width, scale, row_scale,
+                                    words, sums, valid, a_sums, i, j, width, scale, row_scale,
                                     column_scale, c
                                 )  # fmt: skip
                             else:
                                 finish_kernel(
-                                    held[p, i - top :], valid, a_sums, i, j, width, scale,
+                                    words, held[p, i - top :], valid, a_sums, i, j, width, scale,
                                     row_scale, column_scale, c
                                 )  # fmt: skip
                     i += height
