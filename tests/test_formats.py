@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -113,6 +115,11 @@ def test_uniform_step_is_max_s() -> None:
     for k, step in ((4, 0.9957), (8, 0.5860), (16, 0.3352)):
         book = FORMATS["uniform"](GaussianPair(rho=0.0), k)[0]
         assert_allclose(np.diff(book.centers), step, atol=1e-4)
+
+
+def test_absmax_of_a_law() -> None:
+    book = FORMATS["int_absmax"](GaussianPair(rho=0.3, sigma_x=2.0), 16)[0]
+    assert_allclose(book.centers[-1], -2.0 * NormalDist().inv_cdf(2.0**-17), rtol=1e-8)
 
 
 def test_constant_and_zero_data() -> None:

@@ -101,7 +101,7 @@ def attention_errors(
 
     Notes
     -----
-    The protocol of [1], Sec. 6, on the activations of `load_attention`: one codebook pair for each
+    The protocol of [1] on the activations of `load_attention`: one codebook pair for each
     head. Designs of a law know the calibration pair by `EmpiricalPair.gaussian`, formats by its
     largest entries or its spread, "empirical" (smoothing="auto") by the matrices.
 
