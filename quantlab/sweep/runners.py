@@ -19,6 +19,7 @@ RUNNERS = ("serial", "threads", "processes")
 
 def one_thread_each() -> AbstractContextManager:
     """BLAS on one thread: cells run side by side, and sum in the same order whichever runner."""
+    import scipy.linalg  # noqa: F401 - brings a BLAS of its own, limited only once it is loaded
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1)
