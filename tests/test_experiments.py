@@ -11,6 +11,7 @@ from quantlab.experiments.designs import codebooks, exact
 from quantlab.experiments.finite_levels import closed_form_losses, constant_table, transition_table
 from quantlab.experiments.least_squares import METHODS, least_squares_errors
 from quantlab.experiments.matrix_product import product_errors, product_table, reduction
+from quantlab.experiments.shared_factor import ConditionalError
 from quantlab.experiments.statistics import Mean, chance_limit
 from quantlab.sweep import Sweep
 
@@ -49,6 +50,37 @@ def test_measured_products_agree_with_exact_theory() -> None:
         r["nmse"] for r in table if (r["rho"], r["levels"], r["design"]) == (0.7, 16, "closed_form")
     ]
     assert abs(own[0] / other - 1) > 0.05
+
+
+@pytest.mark.parametrize(("rho", "gain"), [(-0.8, 1.0), (0.99, 1.07), (0.0, 0.9)])
+def test_the_conditional_error_averages_to_the_exact_one(rho: float, gain: float) -> None:
+    pair = ql.GaussianPair(rho, 2.0, 0.3)
+    cb_x, cb_y = ql.design_lloyd_max(pair, (8, 5))
+    found = ConditionalError(pair, cb_x, cb_y, gain)
+    # the trapezoidal rule on analytic integrands, beside Owen's T
+    for k in (1, 300):
+        exact_error = ql.exact_mse(pair, cb_x.scaled(gain), cb_y, k).mse
+        assert_allclose(found.mean(k), exact_error, rtol=1e-9)
+
+
+def test_the_conditional_error_is_the_mean_given_the_shared_factor() -> None:
+    pair, rng = ql.GaussianPair(-0.9), np.random.default_rng(0)
+    cb_x, cb_y = ql.design_companding(pair, (4, 6))
+    z = np.array([-2.9, 0.3, 1.1])
+    x = np.sqrt(0.9) * z + np.sqrt(0.1) * rng.standard_normal((200_000, 3))
+    y = -np.sqrt(0.9) * z + np.sqrt(0.1) * rng.standard_normal((200_000, 3))
+    square = ((x * y - 1.1 * cb_x.quantize(x) * cb_y.quantize(y)).sum(axis=1)) ** 2
+    mean = Mean.of(square)
+    assert abs(mean.deviations_from(ConditionalError(pair, cb_x, cb_y, 1.1)(z))) < 4
+    with pytest.raises(ValueError, match=r"must be at most 0.9999; got 1.0"):
+        ConditionalError(ql.GaussianPair(1.0), cb_x, cb_y)
+
+
+def test_at_full_correlation_only_the_plain_mean_is_there() -> None:
+    grid = {"rho": [1.0, -1.0], "designs": ("closed_form",), "m": 4, "n": 4, "k": 16}
+    table = product_table(Sweep(product_errors, grid, trials=30).run())
+    assert all(row["plain"] == row["nmse"] for row in table)
+    assert all(abs(row["deviations"]) < 4 for row in table)
 
 
 def test_the_papers_reduction_at_four_bits() -> None:

@@ -11,6 +11,7 @@ from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.codes import encode
 from quantlab.experiments.designs import GAIN, LAW_DESIGNS, codebooks, exact, exists_at
+from quantlab.experiments.shared_factor import MOST_RHO, conditional_error
 from quantlab.experiments.statistics import Mean
 from quantlab.pairs import GaussianPair
 from quantlab.sweep import Row
@@ -50,7 +51,8 @@ def product_errors(
     -------
     list of dict
         A row for each K, design and gain ("closed_form", "closed_form+gain"): `levels`, `design`,
-        `nmse`, `relative`.
+        `nmse`, `relative`, and, up to |rho| = 0.9999, `expected`: the nmse that theory expects
+        given the factors z that A and B share (`ConditionalError`).
 
     Notes
     -----
@@ -66,25 +68,40 @@ def product_errors(
     """
     pair = GaussianPair(rho)
     cases = [
-        (levels, design, codebooks(pair, design, levels, k), exact(pair, design, levels, k).gain)
-        for levels in n_levels
-        for design in designs
-        if exists_at(design, levels)
+        (levels, design) for levels in n_levels for design in designs if exists_at(design, levels)
     ]
-    energy = m * n * pair.energy(k)
-    totals = np.zeros((len(cases), 2, 2))
+    energy = pair.energy(k)
+    totals = np.zeros((len(cases), 2, 3))
     for _ in range(check.count(batch, "batch")):
-        a, b = pair.sample_matrices(m, k, n, rng)
+        a, b, z = _sample(pair, m, k, n, rng)
         c = a @ b
         norm = float(np.linalg.norm(c))
-        for i, (_, _, (cb_x, cb_y), gain) in enumerate(cases):
-            for j, square in enumerate(squared_errors(a, b, c, cb_x, cb_y, gain)):
-                totals[i, j] += square / energy, np.sqrt(square) / norm
-    return [
-        {"levels": levels, "design": design + suffix, "nmse": nmse, "relative": relative}
-        for (levels, design, _, _), both in zip(cases, (totals / batch).tolist(), strict=True)
-        for suffix, (nmse, relative) in zip(("", GAIN), both, strict=True)
-    ]
+        for i, (levels, design) in enumerate(cases):
+            gain = exact(pair, design, levels, k).gain
+            squares = squared_errors(a, b, c, *codebooks(pair, design, levels, k), gain)
+            for j, square in enumerate(squares):
+                expected = np.nan
+                if abs(pair.rho) <= MOST_RHO:
+                    expected = conditional_error(pair, design, levels, k, j == 1)(z)
+                totals[i, j] += square / (m * n * energy), np.sqrt(square) / norm, expected / energy
+    rows = []
+    for (levels, design), both in zip(cases, (totals / batch).tolist(), strict=True):
+        for suffix, (nmse, relative, mean) in zip(("", GAIN), both, strict=True):
+            row = {"levels": levels, "design": design + suffix, "nmse": nmse, "relative": relative}
+            rows.append(row if np.isnan(mean) else {**row, "expected": mean})
+    return rows
+
+
+def _sample(
+    pair: GaussianPair, m: int, k: int, n: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """A, B and the factors z (k,) that they share, at unit variances."""
+    z = rng.standard_normal(k, dtype=np.float32)
+    shared, own = (np.float32(np.sqrt(share)) for share in (abs(pair.rho), 1 - abs(pair.rho)))
+    a = shared * z + own * rng.standard_normal((m, k), dtype=np.float32)
+    signed = np.copysign(shared, np.float32(pair.rho)) * z
+    b = signed[:, None] + own * rng.standard_normal((k, n), dtype=np.float32)
+    return a, b, z
 
 
 def squared_errors(
@@ -121,22 +138,32 @@ def product_table(rows: Sequence[Row]) -> list[Row]:
     Returns
     -------
     list of dict
-        One row for each (rho, K, design): `nmse`, `low`, `high` (95 %), `exact`, `deviations`
-        (standard errors between the two), `trials` (with `batch` products each), `relative`.
+        One row for each (rho, K, design): `plain` mean of the trials' nmse; `nmse`, `low`, `high`
+        (95 %): the same with each trial's `expected` replaced by its mean over z, which has far
+        less spread; `exact`, `deviations` (standard errors between nmse and exact), `trials` (with
+        `batch` products each), `relative` and its interval.
     """
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault((row["rho"], row["levels"], row["design"]), []).append(row)
     table = []
     for (rho, levels, design), own in groups.items():
-        measured = Mean.of([row["nmse"] for row in own])
+        pair, name, gained = GaussianPair(rho), design.removesuffix(GAIN), design.endswith(GAIN)
+        k = own[0].get("k", 256)
+        plain = np.array([row["nmse"] for row in own])
+        known = np.array([row.get("expected", 0.0) for row in own])
+        mean = 0.0
+        if "expected" in own[0]:
+            mean = conditional_error(pair, name, levels, k, gained).mean(k) / pair.energy(k)
+        measured = Mean.of(plain - known + mean)
         relative = Mean.of([row["relative"] for row in own])
-        theory = exact(GaussianPair(rho), design.removesuffix(GAIN), levels, own[0].get("k", 256))
-        expected = theory.nmse_with_gain if design.endswith(GAIN) else theory.nmse
+        theory = exact(pair, name, levels, k)
+        expected = theory.nmse_with_gain if gained else theory.nmse
         table.append({
             "rho": rho, "levels": levels, "design": design, "trials": len(own),
-            "nmse": measured.value, "low": measured.low, "high": measured.high,
-            "exact": expected, "deviations": measured.deviations_from(expected),
+            "plain": float(plain.mean()), "nmse": measured.value, "low": measured.low,
+            "high": measured.high, "exact": expected,
+            "deviations": measured.deviations_from(expected),
             "relative": relative.value, "relative_low": relative.low,
             "relative_high": relative.high,
         })  # fmt: skip
