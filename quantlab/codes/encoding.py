@@ -94,6 +94,8 @@ def encode(
     exact = np.dtype(np.float32 if _fits_float32(source) else np.float64)
     find = _finder(codebook, exact)
 
+    bad: list[tuple[int, int]] = []
+
     def encode_rows(span: tuple[int, int]) -> None:
         block = source[span[0] : span[1]]
         values = block if direct else _converted(block, exact)
@@ -101,7 +103,7 @@ def encode(
         target = out[span[0] : span[1]]
         codes = target.reshape(-1) if bits == 8 else np.empty(flat.size, np.uint8)
         if not find(flat, codes):
-            _raise_not_finite(values, span[0])
+            bad.append(span)
         if bits != 8:
             from quantlab.codes.kernels import pack_kernel
 
@@ -113,6 +115,11 @@ def encode(
         encode_rows((0, rows))
     else:
         _threads.for_each(encode_rows, _threads.split(rows, parts))
+    if bad:
+        start, stop = min(bad)
+        values = _converted(source[start:stop], exact)
+        i, j = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"matrix must be finite; matrix[{start + i}, {j}] = {values[i, j]}")
     return CodedMatrix._trusted(out, bits, (rows, columns), codebook)
 
 
@@ -148,11 +155,6 @@ def _converted(block: Any, dtype: np.dtype) -> NDArray:
     if isinstance(block, np.ndarray):
         return np.ascontiguousarray(block, dtype)
     return (block.float() if dtype == np.float32 else block.double()).cpu().contiguous().numpy()
-
-
-def _raise_not_finite(values: NDArray, first_row: int) -> None:
-    i, j = np.argwhere(~np.isfinite(values))[0]
-    raise ValueError(f"matrix must be finite; matrix[{first_row + i}, {j}] = {values[i, j]}")
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import literal_unroll, njit
+from numba import literal_unroll
+
+from quantlab._jit import kernel
 
 _LARGEST = np.finfo(np.float64).max
 
@@ -15,7 +17,7 @@ _LARGEST = np.finfo(np.float64).max
 def count_kernel(n_thresholds: int) -> Callable[..., bool]:
     """Kernel for exactly `n_thresholds`, few: the loop over them unrolls into vectors."""
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def count_thresholds_kernel(x, thresholds, codes):  # type: ignore[no-untyped-def]
         # x (N,), thresholds (n_thresholds,), codes (N,) uint8
         finite = True
@@ -36,7 +38,7 @@ def bucket_kernel(n_steps: int) -> Callable[..., bool]:
     """Kernel for buckets of less than 2^n_steps thresholds each."""
     strides = tuple(1 << step for step in reversed(range(n_steps)))
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def bucket_thresholds_kernel(x, start, inverse, first, last, thresholds, codes):  # type: ignore[no-untyped-def]
         # x (N,), first (buckets,): thresholds below a bucket; thresholds: padded with inf
         # x -> bucket is monotone, so that only the bucket's own thresholds are in doubt
@@ -59,7 +61,7 @@ def bucket_kernel(n_steps: int) -> Callable[..., bool]:
     return bucket_thresholds_kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pack_kernel(codes, bits, packed):  # type: ignore[no-untyped-def]
     # codes (rows, columns), packed (rows, ceil(columns bits / 8))
     for i in range(codes.shape[0]):
@@ -82,7 +84,7 @@ def pack_kernel(codes, bits, packed):  # type: ignore[no-untyped-def]
             packed[i, at] = held
 
 
-@njit(cache=True, nogil=True, inline="never")
+@kernel
 def unpack_row_kernel(row, bits, first, codes):  # type: ignore[no-untyped-def]
     # row (bytes,) of a packed matrix; codes (count,) gets entries first, first + 1, ...
     if bits == 8:
@@ -105,13 +107,13 @@ def unpack_row_kernel(row, bits, first, codes):  # type: ignore[no-untyped-def]
             codes[j] = value & mask
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def unpack_kernel(packed, bits, codes):  # type: ignore[no-untyped-def]
     for i in range(codes.shape[0]):
         unpack_row_kernel(packed[i], bits, 0, codes[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decode_kernel(packed, bits, centers, out):  # type: ignore[no-untyped-def]
     # out (rows, columns) of the centres' dtype
     codes = np.empty(out.shape[1], np.uint8)

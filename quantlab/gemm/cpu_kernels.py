@@ -10,8 +10,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from quantlab._jit import kernel
 from quantlab.codes.kernels import unpack_row_kernel
 from quantlab.gemm import vector
 from quantlab.gemm.permutes import (
@@ -38,7 +38,7 @@ class Kernels(NamedTuple):
 # permute, nibbles, words and columns are literals of the kernels that call these functions.
 
 
-@njit(nogil=True)
+@kernel
 def planes_kernel(table):  # type: ignore[no-untyped-def]
     # low bytes, then high bytes
     planes = np.empty(512, np.uint8)
@@ -48,7 +48,7 @@ def planes_kernel(table):  # type: ignore[no-untyped-def]
     return planes
 
 
-@njit(nogil=True)
+@kernel
 def decode_full_panels_kernel(  # type: ignore[no-untyped-def]
     permute, nibbles, words, source, stride, bits, lut, steps, n_panels, target, panel_bytes
 ):
@@ -64,7 +64,7 @@ def decode_full_panels_kernel(  # type: ignore[no-untyped-def]
         source += group * stride
 
 
-@njit(nogil=True)
+@kernel
 def decode_panels_kernel(  # type: ignore[no-untyped-def]
     permute, nibbles, words, columns, codes, bits, table, first, last, left, right, staging, panels
 ):
@@ -94,7 +94,7 @@ def decode_panels_kernel(  # type: ignore[no-untyped-def]
                     panel[(step * columns + column) * group + i] = table[staging[i, column]]
 
 
-@njit(nogil=True)
+@kernel
 def portable_dot_kernel(words, columns, a, i, height, first, panel, start, steps, sums):  # type: ignore[no-untyped-def]
     group = 2 if words else 4
     sums[:height] = 0
@@ -107,14 +107,14 @@ def portable_dot_kernel(words, columns, a, i, height, first, panel, start, steps
                     sums[r, column] += value * np.int32(panel[base + column * group + g])
 
 
-@njit(nogil=True)
+@kernel
 def hold_kernel(columns, sums, height, total, p, i):  # type: ignore[no-untyped-def]
     for r in range(np.uintp(height)):
         for column in range(np.uintp(columns)):
             total[np.uintp(p), np.uintp(i) + r, column] += sums[r, column]
 
 
-@njit(nogil=True)
+@kernel
 def finish_kernel(words, sums, height, a_sums, i, j, width, scale, row_scale, column_scale, c):  # type: ignore[no-untyped-def]
     # c[i:i + height, j:j + width] = scaled sums; unsigned indices, which cannot wrap around
     left, top = np.uintp(j), np.uintp(i)
@@ -134,7 +134,7 @@ def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
     nibbles = 64 if permute == 64 and not words else 0  # packed ones are decoded by permutes too
     portable = tile_name == "portable"
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def decode_rows_kernel(codes, bits, table, start, stop, k, out, sums):  # type: ignore[no-untyped-def]
         # codes (m, bytes), out (m padded to a tile, stride), sums (m,)
         done = k // 64 * 64 if (permute and bits == 8) or (nibbles and bits == 4) else 0
@@ -162,7 +162,7 @@ def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
         if stop == sums.size:
             out[stop:] = 0
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def multiply_kernel(  # type: ignore[no-untyped-def]
         a, a_sums, b, bits, table, k, depth, span, row_range, column_range, scale, row_scale,
         column_scale, c

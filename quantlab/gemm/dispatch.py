@@ -72,13 +72,13 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
     if _varies(a, axis=1) or _varies(b, axis=0):
         return _fp32("scales vary along the inner dimension", route)
     if route == "fp32":
-        return Plan("fp32", "asked for", 0.0, 0.0)
+        return _fp32("asked for", route)
     for name in (route,) if route else ("int8", "int16"):
         extra, coding, grids = _errors(a, b, GRID_LIMITS[name])
         if route or extra <= TOLERANCE * coding:
-            reason = "asked for" if route else f"the grid adds {extra / coding:.2%} of the error"
+            reason = "asked for" if route else f"adds under {TOLERANCE:.0%} to the error"
             return Plan(name, reason, extra, coding, grids)
-    return _fp32(f"an int16 grid would add {extra / coding:.2%} of the error", route)
+    return _fp32(f"an int16 grid would add over {TOLERANCE:.0%} to the error", route)
 
 
 def _fp32(reason: str, route: str | None) -> Plan:
@@ -95,6 +95,6 @@ def _errors(a: CodedMatrix, b: CodedMatrix, limit: int) -> tuple[float, float, t
     from quantlab.gemm.grid import snap  # here: it imports numba
 
     grids = snap(a, limit), snap(b, limit)
-    extra = sum(grid.added / grid.energy for grid in grids)
-    coding = sum(grid.coding / grid.energy for grid in grids)
+    extra = sum(grid.added / grid.energy for grid in grids if grid.energy)
+    coding = sum(grid.coding / grid.energy for grid in grids if grid.energy)
     return extra, coding, grids

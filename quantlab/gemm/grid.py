@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from quantlab._jit import kernel
 from quantlab.codes import CodedMatrix
 
-_SAMPLES = 1024
-_CANDIDATES = 64
+_LEAST_SAMPLES, _MOST_SAMPLES = 1 << 12, 1 << 14
+_CANDIDATES = 256
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ def snap(coded: CodedMatrix, limit: int) -> Snapped:
 
     .. math:: \min_{M} \sum_i p_i (c_i - s q_i)^2, \qquad q_i = \mathrm{round}(c_i M / \max |c|)
 
-    with p the codes' frequencies (a sample of 1024) and, for the q found, s the least-squares
-    scale sum(p c q) / sum(p q^2): its error is uncorrelated with c, so that it adds no bias to a
-    product. The coding error is that of uniform cells, sum(p width^2) / 12.
+    with p the codes' frequencies in a sample (4096 codes or 1 in 128, at most 16,384) and, for the
+    q found, s the least-squares scale sum(p c q) / sum(p q^2): the grid's error is uncorrelated
+    with q, so that it adds no bias to a product. The coding error is that of uniform cells,
+    sum(p width^2) / 12.
 
     Examples
     --------
@@ -54,38 +55,43 @@ def snap(coded: CodedMatrix, limit: int) -> Snapped:
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _snap_kernel(centers, data, bits, columns, limit, table):  # type: ignore[no-untyped-def]
     n_levels = centers.size
-    # no code's weight vanishes: one that the sample missed still has to be near
-    frequency = np.full(n_levels, 0.01)
     entries = data.shape[0] * columns
-    mask = (1 << bits) - 1
     flat = data.reshape(-1)
+    mask = (1 << bits) - 1
     gap = 8 * data.shape[1] - columns * bits  # unused bits at the end of a row
+    samples = min(entries, min(max(entries // 128, _LEAST_SAMPLES), _MOST_SAMPLES))
     # steps of the golden ratio: spread evenly, in step with neither rows nor columns
-    step = max(1, int(0.6180339887498949 * entries))
-    entry = 0
-    for _ in range(_SAMPLES):
-        entry = entry + step - (entries if entry + step >= entries else 0)
+    step = max(1, int(0.6180339887498949 * entries)) if samples < entries else 1
+    counts = np.zeros((4, 256), np.int32)  # in turn: one count need not wait for the last
+    entry = entries - step
+    for sample in range(samples):
+        entry += step if entry + step < entries else step - entries
+        if bits == 8:
+            counts[sample & 3, flat[entry]] += 1
+            continue
         bit = entry * bits + (entry // columns * gap if gap else 0)
-        value = np.intp(flat[bit >> 3]) >> (bit & 7)
+        value = int(flat[bit >> 3]) >> (bit & 7)
         if (bit & 7) + bits > 8:
-            value |= np.intp(flat[(bit >> 3) + 1]) << (8 - (bit & 7))
-        frequency[value & mask] += 1.0
-    frequency /= frequency.sum()
+            value |= int(flat[(bit >> 3) + 1]) << (8 - (bit & 7))
+        counts[sample & 3, value & mask] += 1
+    frequency = counts[:, :n_levels].sum(axis=0) / samples
 
+    # quarters of the largest integer, or whole steps: every integer format is among them
     largest = max(abs(centers[0]), abs(centers[-1]))
-    best, best_error = 1.0, np.inf
-    for candidate in range(_CANDIDATES):
-        inverse = (limit - candidate) / largest
-        error = 0.0
-        for i in range(n_levels):
-            position = centers[i] * inverse
-            distance = (position - np.rint(position)) / inverse
-            error += frequency[i] * distance * distance
-        if error < best_error:
-            best, best_error = inverse, error
+    scales = largest / (limit - max(0.25, limit // 512) * np.arange(_CANDIDATES))
+    inverses = 1 / scales
+    errors = np.zeros(_CANDIDATES)
+    for i in range(n_levels):
+        # a code that the sample missed still has to be near
+        weight = frequency[i] + 1e-5
+        for candidate in range(_CANDIDATES):
+            position = centers[i] * inverses[candidate]
+            distance = (position - np.rint(position)) * scales[candidate]
+            errors[candidate] += weight * distance * distance
+    best = inverses[np.argmin(errors)]
 
     along, square = 0.0, 0.0
     for i in range(n_levels):
@@ -94,7 +100,7 @@ def _snap_kernel(centers, data, bits, columns, limit, table):  # type: ignore[no
             table[same] = np.int16(q)
         along += frequency[i] * q * centers[i]
         square += frequency[i] * q * q
-    scale = along / square
+    scale = along / square if square > 0 else 1 / best
     added, coding, energy = 0.0, 0.0, 0.0
     for i in range(n_levels):
         width = centers[min(i + 1, n_levels - 1)] - centers[max(i - 1, 0)]
