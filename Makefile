@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help dashboard lab test clean
+.PHONY: help dashboard lab test reproduce clean
 
 help:
 	@echo "make dashboard [PORT=5006]   serve the dashboard"
 	@echo "make lab                     open the notebooks in JupyterLab"
 	@echo "make test                    run every test, the browser tests included"
+	@echo "make reproduce               the paper's claims beside ours, half an hour; QUICK=1: two minutes"
 	@echo "make clean                   remove the virtual environment and caches"
 
 dashboard: $(VENV)/.dashboard
@@ -25,6 +26,9 @@ lab: $(VENV)/.lab
 test: $(VENV)/.test
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/python -m pytest
+
+reproduce: $(VENV)/.figures
+	$(BIN)/quantlab reproduce --output benchmarks/results/reproduce $(if $(QUICK),--quick)
 
 clean:
 	rm -rf $(VENV) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

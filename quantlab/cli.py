@@ -1,4 +1,4 @@
-"""The command line: quantlab dashboard | lab."""
+"""The command line: quantlab dashboard | lab | reproduce."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     lab = commands.add_parser("lab", help="open the notebooks in JupyterLab")
     lab.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to JupyterLab")
     lab.set_defaults(run=_lab)
+
+    from quantlab.experiments.command import add_reproduce
+
+    add_reproduce(commands)
 
     options = parser.parse_args(argv)
     return options.run(options)
