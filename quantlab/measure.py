@@ -91,7 +91,7 @@ def measure(
     Raises
     ------
     ValueError, TypeError
-        If a size is not a positive integer or trials < 2.
+        If a size is not a positive integer, trials < 2, or E[C_ij^2] is infinite.
 
     Examples
     --------
@@ -158,6 +158,8 @@ def measure_trials(
     """
     m, n, k = check.count(m, "m"), check.count(n, "n"), check.count(inner_dim, "inner_dim")
     energy = pair.energy(k)
+    if not np.isfinite(energy):
+        raise ValueError(f"nmse divides by E[C_ij^2], which must be finite; {pair!r} has {energy}")
     # fp32 on the CPU: what is measured is the codebooks' error, not that of matmul's grids
     route = None if backend == "reference" else "fp32"
     for trial in range(check.count(trials, "trials")):

@@ -83,3 +83,10 @@ def test_bad_settings_say_what_is_wrong(change, error, message) -> None:
     settings = {"inner_dim": 4, "m": 2, "n": 2, "trials": 2} | change
     with pytest.raises(error, match=message):
         ql.measure(pair, *ql.design_companding(pair, 4), **settings)
+
+
+def test_an_infinite_energy_is_refused() -> None:
+    pair = ql.StudentTPair(rho=0.5, nu=3.0)
+    books = ql.design_companding(ql.GaussianPair(0.5), 4)
+    with pytest.raises(ValueError, match="must be finite; StudentTPair.* has inf"):
+        ql.measure(pair, *books, 4, m=2, n=2, trials=2)
