@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -11,6 +12,7 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, CustomJS
 from panel.io.state import set_curdoc
+from threadpoolctl import threadpool_limits
 
 from dashboard.controls import Controls
 from dashboard.density_page import BROWSER_DESIGNS, REACH, WEIGHT_UNIT, DensityPage
@@ -21,6 +23,8 @@ from dashboard.state import ATTENTION, CONTROLS, DESIGN_LABELS, SYNTHETIC, Dashb
 from dashboard.theme import PAGE_STYLE, THEME
 
 TITLE = "quantlab — quantize for the product, not for the entries"
+#: Controls that change more than what a slider moves.
+RARE = {"source", "layer", "head", "operand", "designs", "linked"}
 #: Seconds without a further move before the error is measured.
 REST = 0.06
 _HERE = Path(__file__).parent
@@ -82,7 +86,8 @@ class Session:
                 "rugs": {name: density.rugs[name] for name in BROWSER_DESIGNS},
                 "labels": {name: DESIGN_LABELS[name] for name in BROWSER_DESIGNS},
                 "density_text": density.density_text, "branch_text": density.branch_text,
-                "here": errors.here, "asymptote": errors.asymptote, "reach": REACH,
+                "here": errors.here, "asymptote": errors.asymptote, "error_range": errors.range,
+                "reach": REACH,
                 "weight_unit": WEIGHT_UNIT,
             },
         )  # fmt: skip
@@ -90,9 +95,10 @@ class Session:
         self.scene.js_on_change("data", paint)
         density.density_figure.js_on_change("inner_width", paint)
 
-    def _moved(self, *_: Any) -> None:
-        self.controls.refresh()
-        self.density.refresh()
+    def _moved(self, *events: Any) -> None:
+        if {event.name for event in events} & RARE:
+            self.controls.refresh()
+            self.density.refresh()
         self.errors.refresh()
         if self.scene.data != (scene := self._scene()):
             self.scene.data = scene
@@ -146,6 +152,9 @@ def serve(port: int = 5006, address: str = "localhost", show: bool = False, **li
     measurements().warm(
         DashboardState(source=source).request() for source in (SYNTHETIC, ATTENTION)
     )
+    # several measuring threads with one BLAS thread each, and an event loop that waits little
+    threadpool_limits(1, "blas")
+    sys.setswitchinterval(0.001)
     print(f"quantlab dashboard: http://{address}:{port}", flush=True)
     pn.serve(
         {"/": _document}, port=port, address=address, show=show, title=TITLE, verbose=False,

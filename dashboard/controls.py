@@ -9,7 +9,7 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource
 
 from dashboard.layout import CSS
-from dashboard.state import ATTENTION, DATA_DESIGNS, DESIGN_LABELS, SYNTHETIC, DashboardState
+from dashboard.state import ATTENTION, DESIGN_LABELS, SYNTHETIC, DashboardState
 from quantlab import CRITICAL_RHO
 
 #: Stops of the K sliders: every K while they are few, then in steps of an eighth or so.
@@ -56,7 +56,11 @@ class Controls:
         self.operand = self._bind(
             pmui.RadioButtonGroup, "operand", size="small", options={"A": "x", "B": "y"}
         )
-        self.designs = self._bind(pmui.CheckBoxGroup, "designs", options=_designs(True))
+        self.designs = self._bind(
+            pmui.CheckBoxGroup,
+            "designs",
+            options={label: name for name, label in DESIGN_LABELS.items()},
+        )
         self.seed = self._bind(pmui.IntInput, "seed", start=0, size="small")
         self.reset = pmui.Button(label="Reset", variant="outlined", size="small", margin=6)
         self.reset.on_click(lambda _: state.reset())
@@ -73,11 +77,11 @@ class Controls:
         """Which controls the present input leaves free, and what they offer."""
         heads = self.state.source == ATTENTION
         self.rho.disabled = heads
+        self.rho.label = "Estimated correlation ρ" if heads else self.state.param.rho.label
         self.layer.visible = self.head.visible = heads
         self.inner_dim.visible = self.seed.visible = not heads
         self.k_y.disabled = self.state.linked
         self.operand.options = {"Queries": "x", "Keys": "y"} if heads else {"A": "x", "B": "y"}
-        self.designs.options = _designs(heads)
 
     def panels(self) -> list[pn.viewable.Viewable]:
         """What one slides all the time, and the rest."""
@@ -126,11 +130,3 @@ def _panel(*widgets: pn.viewable.Viewable, area: str) -> pn.Column:
 
 def _stops(value: int) -> list[int]:
     return sorted({*LEVEL_STOPS, value})
-
-
-def _designs(with_data: bool) -> dict[str, str]:
-    return {
-        label: name
-        for name, label in DESIGN_LABELS.items()
-        if with_data or name not in DATA_DESIGNS
-    }

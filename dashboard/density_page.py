@@ -12,7 +12,7 @@ from bokeh.models import (
 )  # fmt: skip
 from bokeh.plotting import figure
 
-from dashboard.layout import browser_source, browser_text, card, legend
+from dashboard.layout import browser_source, browser_text, card, entries, text
 from dashboard.measurements import Point
 from dashboard.state import ATTENTION, DESIGN_LABELS, DashboardState, attention
 from dashboard.theme import (
@@ -53,6 +53,7 @@ class DensityPage:
             for name in DESIGN_LABELS
         }
         self.rows = FactorRange()
+        self.legend = text("", "legend")
         self.density_text = browser_text("sentence", "density_text")
         self.branch_text = browser_text("sentence", "branch_text")
         self.density_figure = self._density_figure()
@@ -61,17 +62,9 @@ class DensityPage:
 
     def cards(self) -> list[pn.viewable.Viewable]:
         rug = self._rug_figure()
-        key = legend(
-            [
-                (BLUE, "line", "λ*, least product error"),
-                (ORANGE, "dashed", "plain MSE"),
-                (MUTED, "dotted", "weight w"),
-                ("#d3d9e0", "area", "pdf f"),
-            ]
-        )
         return [
             card(
-                "Where a codebook should put its levels", self.density_text, key,
+                "Where a codebook should put its levels", self.density_text, self.legend,
                 self.density_figure, rug, area="density",
             ),
             card(
@@ -86,8 +79,18 @@ class DensityPage:
         for name, source in self.rugs.items():
             if name not in BROWSER_DESIGNS and name not in shown:
                 source.data = {"u": [], "design": []}
+        heads = self.state.source == ATTENTION
+        self.legend.text = entries(
+            [
+                (BLUE, "line", "λ*, least product error"),
+                *([(SKY, "line", "λ* of the data")] if heads else []),
+                (ORANGE, "dashed", "plain MSE"),
+                (MUTED, "dotted", "weight w"),
+                ("#d3d9e0", "area", "pdf f"),
+            ]
+        )
         u = np.linspace(-REACH, REACH, 401)
-        if self.state.source == ATTENTION:
+        if heads:
             operand = self.state.operand
             pair = attention(self.state.layer, self.state.head).pair
             gaussian = pair.gaussian()
@@ -155,7 +158,7 @@ class DensityPage:
 
     def _branch_figure(self) -> figure:
         plot = plain_figure(
-            "correlation ρ", "peak u", height=264, x_range=Range1d(-1, 1),
+            "correlation ρ", "peak u", height=304, x_range=Range1d(-1, 1),
             y_range=Range1d(-1.6, 1.6), name="pitchfork",
         )  # fmt: skip
         for sign in (-1, 1):

@@ -9,7 +9,7 @@ import panel as pn
 from bokeh.models import ColumnDataSource, Range1d, Span
 from bokeh.plotting import figure
 
-from dashboard.layout import browser_source, card, legend, text
+from dashboard.layout import browser_source, card, entries, text
 from dashboard.measurements import SIZE, SWEEP, Point, Update, admits
 from dashboard.state import ATTENTION, DESIGN_LABELS, DashboardState, Request
 from dashboard.theme import (
@@ -23,8 +23,8 @@ from dashboard.theme import (
 )  # fmt: skip
 from quantlab import asymptotic_mse
 
-#: Ends of the error axis, the same for every setting.
-FLOOR, CEILING = 1e-8, 3.0
+#: Ends of the error axis; the browser raises the lower one to what the inner dimension needs.
+CEILING, FLOOR = 3.0, 1e-8
 BASELINE = "gaussian_compander"
 
 
@@ -41,6 +41,8 @@ class ErrorPage:
             dimension="height", line_color=INK, line_width=1.5, line_dash="dotted", location=16,
             syncable=False, name="here",
         )  # fmt: skip
+        self.range = Range1d(FLOOR, CEILING, syncable=False)
+        self.legend = text("", "legend")
         self.error_text = text("", "sentence", "error_text")
         self.readout = text("", "readout", "readout")
         self.status = text("", "status", "status")
@@ -48,17 +50,21 @@ class ErrorPage:
         self.refresh()
 
     def cards(self) -> list[pn.viewable.Viewable]:
-        key = legend(
-            [(MUTED, "dashed", "asymptotic law of λ*, slope −2"), (INK, "dotted", "present K")]
-        )
         return [
-            card("What the product loses", self.error_text, key, self._figure(), area="error"),
+            card(
+                "What the product loses", self.error_text, self.legend, self._figure(),
+                area="error",
+            ),
             card("Measured at this setting", self.readout, self.status, area="readout"),
-        ]
+        ]  # fmt: skip
 
     def refresh(self) -> None:
         """A control has moved: what is shown is older than the setting."""
         self.status.text = "measuring …"
+        law = [(MUTED, "dashed", "asymptotic law of λ*, slope −2")]
+        if self.state.source == ATTENTION:
+            law = []
+        self.legend.text = entries([*law, (INK, "dotted", "present K")])
         self._draw()
 
     def show(self, update: Update) -> None:
@@ -104,6 +110,7 @@ class ErrorPage:
             self.readout.text, self.error_text.text = "", "Choose a design to compare."
             self.status.text = ""
             return
+        trials = next(iter(points.values())).trials
         worst = max(point.high for point in points.values())
         baseline = points.get(BASELINE)
         body = []
@@ -139,12 +146,13 @@ class ErrorPage:
                 "<td></td></tr>"
             )
         self.readout.text = (
-            '<table><thead><tr><th scope="col">design</th><td></td>'
-            '<th scope="col">‖C − Ĉ‖² / ‖C‖²</th><th scope="col" class="change">vs plain</th>'
+            f'<table data-source="{problem.source}" data-rho="{problem.rho}" '
+            f'data-k-x="{request.k_x}" data-k-y="{request.k_y}" data-trials="{trials}">'
+            '<thead><tr><th scope="col">design</th><td></td>'
+            '<th scope="col">‖C−Ĉ‖²/‖C‖²</th><th scope="col" class="change">vs plain</th>'
             "</tr></thead>"
             f"<tbody>{rows}{law}</tbody></table>"
         )
-        trials = next(iter(points.values())).trials
         what = (
             f"{trials} held-out sequences"
             if attention
@@ -167,8 +175,8 @@ class ErrorPage:
 
     def _figure(self) -> figure:
         plot = plain_figure(
-            "levels K (log scale)", "nmse", height=236, x_axis_type="log", y_axis_type="log",
-            x_range=Range1d(1.8, 285), y_range=Range1d(FLOOR, CEILING), name="error",
+            "levels K (log scale)", "nmse", height=234, x_axis_type="log", y_axis_type="log",
+            x_range=Range1d(1.8, 285), y_range=self.range, name="error",
         )  # fmt: skip
         plot.line("K", "nmse", source=self.asymptote, line_color=MUTED, line_width=2,
                   line_dash="dashed")  # fmt: skip

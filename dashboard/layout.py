@@ -33,13 +33,12 @@ def browser_source(name: str, *columns: str) -> ColumnDataSource:
     return ColumnDataSource({c: np.empty(0) for c in columns}, name=name, syncable=False)
 
 
-def legend(entries: Iterable[tuple[str, str, str]]) -> Div:
-    """Swatches with names: (colour, "line" | "dashed" | "dotted" | "area" | "dot", label)."""
-    items = "".join(
-        f'<span class="entry"><i class="{shape}" style="--c:{colour}"></i>{escape(label)}</span>'
-        for colour, shape, label in entries
+def entries(items: Iterable[tuple[str, str, str]]) -> str:
+    """A legend's HTML: (colour, "line" | "dashed" | "dotted" | "area", name) for each entry."""
+    return "".join(
+        f'<span class="entry"><i class="{shape}" style="--c:{colour}"></i>{escape(name)}</span>'
+        for colour, shape, name in items
     )
-    return text(items, "legend")
 
 
 def card(title: str, *children: UIElement, area: str) -> pn.pane.Bokeh:

@@ -125,7 +125,8 @@ def _held_out_errors(
     energy = float(np.mean([np.mean(np.square(c, dtype=np.float64)) for c in logits]))
     errors = {}
     for name, (cb_x, cb_y) in books.items():
-        coded = [matmul(encode(a, cb_x), encode(b, cb_y)) for a, b in pairs]
+        # fp32: what is measured is the codebooks' error, not that of the product's integer grids
+        coded = [matmul(encode(a, cb_x), encode(b, cb_y), route="fp32") for a, b in pairs]
         squares = [
             float(np.mean(np.square(c - cq, dtype=np.float64)))
             for c, cq in zip(logits, coded, strict=True)

@@ -31,7 +31,11 @@ branch_text.text = split
   ? `ρ = ${signed(rho, 2)}: the peak <b>has split</b>, u = ±√(3 − 1/ρ²) = ±${peak}.`
   : `ρ = ${signed(rho, 2)}: <b>one peak</b>. It splits where |ρ| passes 1/√3 ≈ 0.577.`;
 
-// 1/K_X^2 + 1/K_Y^2 counts like 2/K^2
-here.location = Math.sqrt(2 / (1 / k_x ** 2 + 1 / k_y ** 2));
-const at_one = gaussian ? quantlab.asymptoteAtOne(rho, inner_dim) : NaN;
-asymptote.data = {K: [2, 256], nmse: [at_one / 4, at_one / 65536]};
+// the error's picture may follow a frame later: the density's is the one that the hand follows
+requestAnimationFrame(() => {
+  // 1/K_X^2 + 1/K_Y^2 counts like 2/K^2
+  here.location = Math.sqrt(2 / (1 / k_x ** 2 + 1 / k_y ** 2));
+  const at_one = gaussian ? quantlab.asymptoteAtOne(rho, inner_dim) : NaN;
+  asymptote.data = {K: [2, 256], nmse: [at_one / 4, at_one / 65536]};
+  error_range.start = 10 ** Math.floor(Math.log10(quantlab.asymptoteAtOne(1, inner_dim) / 65536));
+});

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-Job = Callable[[], None]
+Job = Callable[[], object]
 _LOG = logging.getLogger(__name__)
 
 
