@@ -15,9 +15,9 @@ ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 # the extras that environment.yml promises, and the packages that go by another name there
-PROMISED = ("dashboard", "lab", "torch", "sweep", "dask", "figures", "test")
+PROMISED = ("dashboard", "lab", "torch", "cuda", "sweep", "dask", "figures", "test")
 CONDA_NAMES = {"torch": "pytorch"}
-PIP_ONLY = {"pytest-playwright"}
+PIP_ONLY = ("pytest-playwright", "triton")  # conda environments know no platform markers
 CODE = [
     path
     for folder in ("quantlab", "dashboard", "tests", "benchmarks")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _threads
 from quantlab.codebook import Codebook
+from quantlab.codes.device import is_on_device
 from quantlab.codes.matrix import CodedMatrix, packed_width
 
 # more thresholds than this are found by a table: 31 comparisons a value take about as long
@@ -35,7 +36,8 @@ def encode(
     ----------
     matrix : array_like, shape (rows, columns)
         Finite real entries in the codebook's unit: a numpy array of any layout, or a torch tensor
-        (bfloat16 and float16 included). float32 and float64 are read in place.
+        (bfloat16 and float16 included). float32 and float64 are read in place. The codes of a
+        tensor on a CUDA device stay there, in torch tensors.
     codebook : Codebook
         At most 256 levels. Compared in the entries' own precision with no rounding: the codes are
         those of np.searchsorted(codebook.thresholds, matrix, side="left").
@@ -78,6 +80,10 @@ def encode(
     if codebook.n_levels > 256:
         raise ValueError(f"codes are uint8: at most 256 levels; got {codebook.n_levels}")
     source = _as_matrix(matrix)
+    if is_on_device(source):
+        from quantlab.codes.device_coding import encode_tensor
+
+        return encode_tensor(source, codebook, packed, out)
     rows, columns = source.shape
     bits = codebook.bits if packed else 8
     shape = (rows, packed_width(columns, bits))
@@ -136,11 +142,9 @@ def _as_matrix(matrix: Any) -> Any:
         raise ValueError(f"matrix must be a matrix (2-D); got shape {tuple(source.shape)}")
     if 0 in source.shape:
         raise ValueError(f"matrix must not be empty; got shape {tuple(source.shape)}")
-    if not isinstance(source, np.ndarray) and str(source.dtype) in (
-        "torch.float32",
-        "torch.float64",
-    ):
-        return source.cpu().numpy()
+    on_host = not isinstance(source, np.ndarray) and not is_on_device(source)
+    if on_host and str(source.dtype) in ("torch.float32", "torch.float64"):
+        return source.numpy()
     return source
 
 
@@ -157,16 +161,22 @@ def _converted(block: Any, dtype: np.dtype) -> NDArray:
     return (block.float() if dtype == np.float32 else block.double()).cpu().contiguous().numpy()
 
 
-@lru_cache(maxsize=64)
-def _finder(codebook: Codebook, dtype: np.dtype) -> Any:
-    """find(values, codes) -> all finite, for values of `dtype`."""
-    from quantlab.codes import kernels
-
+def exact_thresholds(codebook: Codebook, dtype: np.dtype) -> NDArray:
+    """Thresholds of `dtype` that part its values just as the float64 ones do."""
     # x > t for x of a coarser precision is x > (t rounded down to it)
     with np.errstate(over="ignore"):
         thresholds = codebook.thresholds.astype(dtype)
     above = thresholds > codebook.thresholds
     thresholds[above] = np.nextafter(thresholds[above], dtype.type(-np.inf))
+    return thresholds
+
+
+@lru_cache(maxsize=64)
+def _finder(codebook: Codebook, dtype: np.dtype) -> Any:
+    """find(values, codes) -> all finite, for values of `dtype`."""
+    from quantlab.codes import kernels
+
+    thresholds = exact_thresholds(codebook, dtype)
     n = thresholds.size
     if n <= _MOST_COUNTED:
         padded = np.full((1 << n.bit_length()) - 1, np.inf, dtype)

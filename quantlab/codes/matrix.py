@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -181,6 +182,16 @@ class CodedMatrix:
         coded = CodedMatrix._trusted(self.packed, self.bits, self.shape, self.codebook)
         coded.scale, coded.group = self.scale, self.group
         return coded
+
+    def to(self, device: Any) -> CodedMatrix:
+        """The same codes held as torch tensors on `device` ("cuda", "cuda:1", "cpu", ...).
+
+        `codes`, `packed`, `decode` and products of the result are tensors there; its `numpy()`
+        comes back.
+        """
+        from quantlab.codes.device import to_device
+
+        return to_device(self, device)
 
     def decode(self, dtype: DTypeLike = np.float32) -> NDArray:
         """centers[codes] * scale as `dtype`, C-ordered (rows, columns)."""

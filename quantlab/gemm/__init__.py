@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from quantlab import _validate as check
 from quantlab.codes import CodedMatrix
+from quantlab.codes.device import is_on_device
 from quantlab.gemm.cpu import matmul_cpu
 from quantlab.gemm.dispatch import Plan, plan
 from quantlab.gemm.reference import matmul_reference
 
-BACKENDS = ("auto", "cpu", "reference")
+BACKENDS = ("auto", "cpu", "cuda", "reference")
 
 __all__ = ["BACKENDS", "Plan", "matmul", "matmul_reference", "plan"]
 
@@ -24,7 +25,7 @@ def matmul(
     backend: str = "auto",
     *,
     route: str | None = None,
-) -> NDArray[np.float32]:
+) -> Any:
     r"""Multiply two coded matrices, or a coded matrix and a float one.
 
     .. math:: C_{ij} = \sum_{l=1}^k \hat A_{il} \hat B_{lj}
@@ -32,23 +33,29 @@ def matmul(
     Parameters
     ----------
     a, b : CodedMatrix or array_like, shapes (m, k) and (k, n)
-        Operands; one at most is an array of real numbers, taken as float32.
-    backend : {"auto", "cpu", "reference"}
-        "cpu": Numba; "reference": decode, then multiply in float64; "auto": "cpu".
-    route : {None, "int8", "int16", "fp32"}
-        How the CPU multiplies; by default as `plan(a, b)` says.
+        Operands; one at most is an array of real numbers, taken as float32. On a device: a float
+        tensor, taken as it is, and not checked for NaN, which would make the device wait.
+    backend : {"auto", "cpu", "cuda", "reference"}
+        "cpu": Numba; "reference": decode, then multiply in float64; "cuda": Torch and, where it is
+        installed, Triton; "auto": where the operands are, "cuda" for those on a device and else
+        "cpu".
+    route : {None, "int8", "int16", "fp32"} or, on a device, {None, "int8", "fused", "half", "fp32"}
+        How to multiply; by default as `plan(a, b)` and `quantlab.gemm.cuda.plan_cuda` say.
 
     Returns
     -------
-    ndarray of float32, shape (m, n)
+    float32, shape (m, n)
+        A tensor if the operands were on a device, else an ndarray.
 
     Raises
     ------
     ValueError
-        If the inner dimensions differ, an array is not finite, or a backend or route is unknown
-        or impossible for these operands.
+        If the inner dimensions differ, an array is not finite, a backend or route is unknown
+        or impossible for these operands, or they are not on one device.
     TypeError
         If neither operand is coded.
+    RuntimeError, ImportError
+        If backend "cuda" finds no device, or no torch.
 
     Notes
     -----
@@ -73,6 +80,16 @@ def matmul(
         raise TypeError(
             f"one operand at least must be a CodedMatrix; got {type(a).__name__} and "
             f"{type(b).__name__}"
+        )
+    on_device = is_on_device(a) or is_on_device(b)
+    if backend == "cuda" or (backend == "auto" and on_device):
+        from quantlab.gemm.cuda import matmul_cuda
+
+        return matmul_cuda(a, b, route, backend)
+    if on_device:
+        raise ValueError(
+            f'backend "{backend}" takes operands in the host\'s memory; an operand is on a device '
+            '(.numpy() brings it back, backend "cuda" multiplies there)'
         )
     left, right = _operand(a, "a"), _operand(b, "b")
     check.multipliable(left.shape, right.shape)

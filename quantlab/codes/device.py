@@ -1,0 +1,160 @@
+"""Coded matrices whose codes are torch tensors: on a CUDA device, or in the host's memory."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from quantlab.codebook import Codebook
+from quantlab.codes.matrix import CodedMatrix, packed_width
+
+
+class DeviceCodedMatrix(CodedMatrix):
+    """A `CodedMatrix` whose codes and scale are torch tensors of one device.
+
+    Made by `encode` from a CUDA tensor and by `CodedMatrix.to(device)`. `codes`, `packed`, `decode`
+    and products with it are tensors of that device; `numpy()` copies it back.
+    """
+
+    __slots__ = ()
+    _data: Any
+    scale: Any
+
+    def __init__(self, *_: Any) -> None:
+        raise TypeError("a DeviceCodedMatrix is made by encode or by CodedMatrix.to(device)")
+
+    @property
+    def device(self) -> Any:
+        """The torch.device that holds the codes."""
+        return self._data.device
+
+    @property
+    def codes(self) -> Any:
+        """Codes, uint8 tensor (rows, columns); a new one where they are held packed."""
+        if self._held_bits == 8:
+            return self._data
+        import torch
+
+        from quantlab.codes.device_coding import decoded
+
+        return decoded(self, torch.arange(256, dtype=torch.uint8, device=self.device))
+
+    @property
+    def packed(self) -> Any:
+        """Packed codes, uint8 tensor (rows, ceil(columns bits / 8))."""
+        from quantlab.codes.device_coding import pack_codes
+
+        return self._data if self._held_bits == self.bits else pack_codes(self._data, self.bits)
+
+    def pack(self) -> DeviceCodedMatrix:
+        return self._like(self.packed, self.bits)
+
+    def decode(self, dtype: Any = None) -> Any:
+        """centers[codes] * scale, a tensor of `dtype` (torch.float32)."""
+        import torch
+
+        from quantlab.codes.device_coding import center_table, decoded
+
+        kind = dtype or torch.float32
+        wide = torch.float64 if kind == torch.float64 else torch.float32
+        values = decoded(self, center_table(self.codebook, wide, str(self.device)))
+        if self.scale is not None:
+            values *= self._full_scale()
+        return values.to(kind)
+
+    def decode_rows(self, start: int, stop: int, dtype: Any = None) -> Any:
+        return self.rows(start, stop).decode(dtype)
+
+    def rows(self, start: int, stop: int) -> DeviceCodedMatrix:
+        """Rows start .. stop - 1, sharing memory; none of several groups along the rows."""
+        part = self._like(self._data[start:stop], self._held_bits)
+        part.shape = (part._data.shape[0], self.shape[1])
+        if self.scale is not None and self.scale.shape[0] == self.shape[0] > 1:
+            part.scale = self.scale[start:stop]
+        return part
+
+    def columns(self, start: int, stop: int) -> DeviceCodedMatrix:
+        """Columns start .. stop - 1, sharing memory; start is a multiple of 8."""
+        stop = min(stop, self.shape[1])
+        first, last = (packed_width(column, self._held_bits) for column in (start, stop))
+        part = self._like(self._data[:, first:last], self._held_bits)
+        part.shape = (self.shape[0], stop - start)
+        if self.scale is not None and self.scale.shape[1] == self.shape[1] > 1:
+            part.scale = self.scale[:, start:stop]
+        return part
+
+    def numpy(self) -> CodedMatrix:
+        """The same matrix in the host's memory, held in numpy arrays."""
+        data = np.ascontiguousarray(self._data.cpu().numpy())
+        coded = CodedMatrix._trusted(data, self._held_bits, self.shape, self.codebook)
+        if self.scale is not None:
+            coded.scale, coded.group = self.scale.cpu().numpy(), self.group
+        return coded
+
+    def to(self, device: Any) -> DeviceCodedMatrix:
+        moved = self._like(self._data.to(device), self._held_bits)
+        if self.scale is not None:
+            moved.scale = self.scale.to(device)
+        return moved
+
+    def save(self, path: Any) -> None:
+        self.numpy().save(path)
+
+    def _full_scale(self) -> Any:
+        """The scale in a shape that broadcasts to the matrix."""
+        if self.group is None:
+            return self.scale
+        axis = 1 if self.scale.shape[0] == self.shape[0] else 0
+        return self.scale.repeat_interleave(self.group, axis).narrow(axis, 0, self.shape[axis])
+
+    def _like(self, data: Any, held_bits: int) -> DeviceCodedMatrix:
+        coded = device_matrix(data, held_bits, self.shape, self.codebook)
+        coded.scale, coded.group, coded._snapped = self.scale, self.group, self._snapped
+        return coded
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, {self.device})".replace("Coded", "DeviceCoded", 1)
+
+
+def device_matrix(
+    data: Any, held_bits: int, shape: tuple[int, int], codebook: Codebook
+) -> DeviceCodedMatrix:
+    """Wrap a tensor of codes that is known to be right."""
+    coded = DeviceCodedMatrix.__new__(DeviceCodedMatrix)
+    coded._data, coded._held_bits, coded.shape, coded.codebook = data, held_bits, shape, codebook
+    coded.scale = coded.group = None
+    coded._snapped = {}
+    return coded
+
+
+def to_device(coded: CodedMatrix, device: Any) -> DeviceCodedMatrix:
+    """Copy a host matrix's codes and scale to tensors of `device`."""
+    import torch
+
+    data = torch.tensor(coded._data, device=device)
+    moved = device_matrix(data, coded._held_bits, coded.shape, coded.codebook)
+    if coded.scale is not None:
+        moved.scale, moved.group = torch.tensor(coded.scale, device=device), coded.group
+    return moved
+
+
+def is_on_device(operand: Any) -> bool:
+    """Whether this is a `DeviceCodedMatrix` or a tensor outside the host's memory."""
+    if isinstance(operand, DeviceCodedMatrix):
+        return True
+    return is_tensor(operand) and operand.device.type != "cpu"
+
+
+def is_tensor(operand: Any) -> bool:
+    """Whether this is a torch tensor, without importing torch."""
+    return type(operand).__module__.partition(".")[0] == "torch"
+
+
+def has_kernels(device: Any) -> bool:
+    """Whether Triton can run on this device: on CUDA, or anywhere in its interpreter."""
+    if find_spec("triton") is None:
+        return False
+    return device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"

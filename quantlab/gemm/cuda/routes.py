@@ -1,0 +1,203 @@
+"""The routes of a product on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from quantlab.codes.device import DeviceCodedMatrix, has_kernels
+from quantlab.codes.device_coding import center_table, decoded
+from quantlab.gemm.cuda.plan import is_half, varies
+from quantlab.gemm.cuda.tune import fastest
+from quantlab.gemm.dispatch import Plan
+
+# int32 sums of this many bytes stay in the second-level cache until they are scaled
+_SUMS = 32 << 20
+_ALIGN = 128
+
+
+def run(a: Any, b: Any, plan: Plan) -> Any:
+    """C = a b, float32 (m, n), by the planned route; in tiles where memory does not suffice."""
+    import torch
+
+    m, n = a.shape[0], b.shape[1]
+    try:
+        c = torch.empty((m, n), dtype=torch.float32, device=b.device)
+    except torch.OutOfMemoryError as error:
+        raise torch.OutOfMemoryError(
+            f"the product itself, {m} x {n} float32 ({4 * m * n / 1e9:.1f} GB), does not fit on "
+            f"{b.device}; multiply parts of a: {error}"
+        ) from None
+    _fill(_PRODUCTS[plan.route], a, b, plan, c)
+    if plan.route != "fp32":
+        for operand, axis in ((a, 1), (b, 0)):
+            scale = getattr(operand, "scale", None)
+            if scale is not None and not varies(operand, axis):
+                c *= scale  # (1, 1), (m, 1) or (1, n)
+    return c
+
+
+def _fill(product: Callable, a: Any, b: Any, plan: Plan, c: Any) -> None:
+    """c[...] = product, halved along its longer side for as long as memory runs out."""
+    import torch
+
+    try:
+        product(a, b, plan, c)
+        return
+    except torch.OutOfMemoryError:
+        m, n = c.shape
+        if max(m, n) <= _ALIGN:
+            raise
+    # outside the handler: the exception would keep the failed attempt's tensors alive
+    if c.device.type == "cuda":
+        torch.cuda.empty_cache()
+    if m >= n:
+        half = m // 2
+        _fill(product, _rows(a, 0, half), b, plan, c[:half])
+        _fill(product, _rows(a, half, m), b, plan, c[half:])
+    else:
+        half = n // 2 & ~7
+        _fill(product, a, _columns(b, 0, half), plan, c[:, :half])
+        _fill(product, a, _columns(b, half, n), plan, c[:, half:])
+
+
+def _product_int8(a: DeviceCodedMatrix, b: DeviceCodedMatrix, plan: Plan, c: Any) -> None:
+    import torch
+
+    (m, k), n = a.shape, b.shape[1]
+    device = a.device
+    left = torch.empty((_up(m, 32), _up(k, _ALIGN)), dtype=torch.int8, device=device)
+    # stored transposed: integer tensor cores want both operands along k
+    right = torch.empty((_up(n, 32), _up(k, _ALIGN)), dtype=torch.int8, device=device)
+    for coded, grid, out in ((a, plan.grids[0], left), (b, plan.grids[1], right.T)):
+        table = torch.from_numpy(grid.table.astype(np.int8)).to(device)
+        decoded(coded, table, out)
+    scale = plan.grids[0].scale * plan.grids[1].scale
+
+    def library() -> None:
+        height = max(1024, _up(_SUMS // (4 * n), 32))
+        for start in range(0, m, height):
+            sums = torch._int_mm(left[start : start + height], right.T)
+            rows = c[start : start + height]
+            torch.mul(sums[: rows.shape[0], :n], scale, out=rows)
+
+    candidates = [library]
+    if has_kernels(device):
+        from quantlab.gemm.cuda.launch import INT8_CONFIGS, int8_product
+
+        candidates += [partial(int8_product, left, right, c, scale, x) for x in INT8_CONFIGS]
+    fastest(("int8", m, n, k), candidates, device)
+
+
+def _product_fused(a: Any, b: DeviceCodedMatrix, plan: Plan, c: Any) -> None:
+    import torch
+
+    from quantlab.gemm.cuda.launch import FUSED_CONFIGS, fused_product
+
+    if a.device.type == "cpu" and is_half(a):
+        a = a.float()  # Triton's interpreter has no products of bfloat16
+    kind = torch.float16 if isinstance(a, DeviceCodedMatrix) else a.dtype
+    grid = plan.grids[0] if plan.grids else None
+    if grid is None:
+        table, scale = _half_table(b, kind)
+    else:
+        table = torch.from_numpy(grid.table).to(a.device, kind)
+        scale = grid.scale
+    if isinstance(a, DeviceCodedMatrix):
+        table_a, scale_a = _half_table(a, kind)
+    else:
+        table_a, scale_a = table, 1.0
+    candidates = [
+        partial(fused_product, a, b, c, table_a, table, scale * scale_a, grid, config)
+        for config in FUSED_CONFIGS
+        if config.suits(c.shape[0], b.shape[0])
+    ]
+    key = ("fused", *c.shape, b.shape[0], b._held_bits, str(kind), grid is None)
+    fastest(key, candidates, c.device)
+
+
+def _product_half(a: Any, b: Any, plan: Plan, c: Any) -> None:
+    import torch
+
+    kind = next((x.dtype for x in (a, b) if is_half(x)), torch.float16)
+    (left, scale_a), (right, scale_b) = _halves(a, kind, 1), _halves(b, kind, 0)
+    if c.device.type == "cuda":
+        product = torch.mm(left, right, out_dtype=torch.float32)
+    else:
+        product = left.float() @ right.float()
+    torch.mul(product, scale_a * scale_b, out=c)
+
+
+def _product_fp32(a: Any, b: Any, plan: Plan, c: Any) -> None:
+    import torch
+
+    left, right = (
+        x.decode() if isinstance(x, DeviceCodedMatrix) else x.to(torch.float32) for x in (a, b)
+    )
+    with _without_tf32():
+        torch.mm(left, right, out=c)
+
+
+_PRODUCTS: dict[str, Callable[[Any, Any, Plan, Any], None]] = {
+    "int8": _product_int8,
+    "fused": _product_fused,
+    "half": _product_half,
+    "fp32": _product_fp32,
+}
+
+
+def _halves(operand: Any, kind: Any, inner: int) -> tuple[Any, Any]:
+    """A matrix of `kind` and the factor that it lacks besides a scale for its rows or columns."""
+    if not isinstance(operand, DeviceCodedMatrix):
+        return operand.to(kind), 1.0
+    table, scale = _half_table(operand, kind)
+    if not varies(operand, inner):
+        return decoded(operand, table), scale
+    largest = operand.scale.abs().max()
+    values = operand.decode()
+    values /= largest * scale
+    return values.to(kind), largest * scale
+
+
+def _half_table(coded: DeviceCodedMatrix, kind: Any) -> tuple[Any, float]:
+    """Centres over the largest magnitude, as halves, and that magnitude."""
+    import torch
+
+    largest = float(np.abs(coded.codebook.centers).max())
+    wide = center_table(coded.codebook, torch.float64, str(coded.device))
+    return (wide / largest).to(kind), largest
+
+
+def _rows(operand: Any, start: int, stop: int) -> Any:
+    coded = isinstance(operand, DeviceCodedMatrix)
+    return operand.rows(start, stop) if coded else operand[start:stop]
+
+
+def _columns(operand: Any, start: int, stop: int) -> Any:
+    coded = isinstance(operand, DeviceCodedMatrix)
+    return operand.columns(start, stop) if coded else operand[:, start:stop]
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """float32 products by float32 arithmetic, whatever the process allows elsewhere."""
+    import torch
+
+    settings = torch.backends.cuda.matmul
+    name, exact = (
+        ("fp32_precision", "ieee") if hasattr(settings, "fp32_precision") else ("allow_tf32", False)
+    )
+    before = getattr(settings, name)
+    setattr(settings, name, exact)
+    try:
+        yield
+    finally:
+        setattr(settings, name, before)

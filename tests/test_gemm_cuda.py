@@ -1,0 +1,469 @@
+"""Coded matrices and products on a device: each kernel and the Torch code against reference.py.
+
+Without a GPU the kernels run in Triton's interpreter on tensors of the host, and are compiled for
+Hopper but not run; with one, they run there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import quantlab as ql
+from quantlab.codes.device import DeviceCodedMatrix
+from quantlab.codes.device_coding import encode_tensor
+from quantlab.gemm import matmul_reference
+
+torch = pytest.importorskip("torch", reason="torch is not installed: nothing of CUDA is tested")
+cuda = pytest.importorskip("quantlab.gemm.cuda")
+routes = pytest.importorskip("quantlab.gemm.cuda.routes")
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = torch.device("cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda")
+needs_triton = pytest.mark.skipif(
+    find_spec("triton") is None, reason="Triton does not exist here: its kernels are NOT tested"
+)
+LEVELS = [2, 4, 7, 16, 32, 50, 100, 256]  # 1 to 8 bits
+GROUPED = {"scale": np.linspace(0.5, 2.0, 4 * 9).reshape(4, 9), "group": 5}
+
+
+@pytest.fixture(autouse=True)
+def _outputs_start_as_nan():
+    """torch.empty holds NaN, or the largest integer: an entry never written shows."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(params=[pytest.param("kernels", marks=needs_triton), "torch"])
+def path(request, monkeypatch) -> str:
+    if request.param == "torch":
+        monkeypatch.setattr("quantlab.codes.device.find_spec", lambda name: None)
+    return request.param
+
+
+def book(n_levels: int, seed: int = 0) -> ql.Codebook:
+    """Centres of no symmetry and no grid."""
+    rng = np.random.default_rng([n_levels, seed])
+    return ql.Codebook(np.sort(rng.normal(size=n_levels)) + 0.01 * np.arange(n_levels))
+
+
+def coded(rows: int, columns: int, n_levels: int, *, packed: bool = True, seed: int = 0, **scale):
+    """A host matrix of random codes, all of them present."""
+    rng = np.random.default_rng([rows, columns, n_levels, seed])
+    codes = rng.permutation(np.arange(rows * columns) % n_levels).reshape(rows, columns)
+    matrix = ql.CodedMatrix(codes, book(n_levels, seed), **scale)
+    return matrix.pack() if packed else matrix
+
+
+def relative(c, reference: np.ndarray) -> float:
+    return float(np.linalg.norm(np.asarray(c.cpu()) - reference) / np.linalg.norm(reference))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("n_levels", LEVELS)
+def test_codes_are_those_of_the_host(path, n_levels, packed) -> None:
+    codebook = book(n_levels)
+    x = np.random.default_rng(1).normal(size=(3, 37)) * 2
+    x[0, : min(37, n_levels - 1)] = codebook.thresholds[:37]  # on a threshold: the lower cell
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int32):
+        tensor = torch.from_numpy(x).to(DEVICE, dtype)
+        ours = encode_tensor(tensor, codebook, packed)
+        host = ql.encode(tensor.cpu(), codebook, packed=packed)
+        assert_array_equal(ours._data.cpu(), host._data)
+        assert_array_equal(ours.codes.cpu(), host.codes)
+        assert_array_equal(ours.packed.cpu(), host.packed)
+
+
+def test_a_transposed_or_sliced_tensor_is_encoded_as_it_reads(path) -> None:
+    x = torch.randn(40, 19, device=DEVICE, generator=torch.Generator(DEVICE).manual_seed(0))
+    for view in (x.T, x[::2], x[:, 3:]):
+        host = ql.encode(view.cpu().numpy(), book(16))
+        assert_array_equal(encode_tensor(view, book(16)).codes.cpu(), host.codes)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_named(path, value) -> None:
+    x = torch.zeros(3, 70, device=DEVICE)
+    x[2, 69] = value
+    with pytest.raises(ValueError, match=r"matrix must be finite; matrix\[2, 69\] = "):
+        encode_tensor(x, book(16), packed=True)
+
+
+def test_out_receives_the_codes(path) -> None:
+    x, out = torch.ones(2, 5, device=DEVICE), torch.zeros(2, 3, dtype=torch.uint8, device=DEVICE)
+    assert encode_tensor(x, book(16), packed=True, out=out)._data is out
+    with pytest.raises(
+        ValueError, match=r"out must be a contiguous uint8 tensor of shape \(2, 5\)"
+    ):
+        encode_tensor(x, book(16), out=out)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    "scale",
+    [{}, {"scale": 3.0}, {"scale": np.ones((20, 1)) * 2}, {"scale": np.arange(1.0, 10)[None]},
+     {"scale": np.arange(1.0, 41).reshape(20, 2), "group": 5}, GROUPED],
+    ids=["none", "one", "rows", "columns", "groups of columns", "groups of rows"],
+)  # fmt: skip
+def test_decode_and_the_way_back(path, packed, scale) -> None:
+    host = coded(20, 9, 50, packed=packed, **scale)
+    matrix = host.to(DEVICE)
+    assert isinstance(matrix, DeviceCodedMatrix)
+    assert matrix.nbytes == host.nbytes
+    assert_array_equal(matrix.decode().cpu(), host.decode())
+    assert_array_equal(matrix.decode(torch.float64).cpu(), host.decode(np.float64))
+    assert_array_equal(matrix.pack().decode().cpu(), host.decode())
+    back = matrix.to("cpu").numpy()
+    assert type(back) is ql.CodedMatrix
+    assert_array_equal(back.codes, host.codes)
+    assert_array_equal(back.decode(), host.decode())
+
+
+def test_parts_share_memory_and_scales(path) -> None:
+    for axis, scale in ((0, np.arange(1.0, 21)[:, None]), (1, np.arange(1.0, 31)[None])):
+        host = coded(20, 30, 7, scale=scale)
+        matrix = host.to(DEVICE)
+        assert_array_equal(matrix.rows(3, 11).decode().cpu(), host.decode()[3:11])
+        assert_array_equal(matrix.columns(8, 21).decode().cpu(), host.decode()[:, 8:21])
+        assert matrix.rows(3, 11)._data.data_ptr() == matrix._data[3:].data_ptr(), axis
+
+
+def test_a_saved_device_matrix_loads(tmp_path) -> None:
+    host = coded(5, 7, 16)
+    host.to(DEVICE).save(tmp_path / "a.safetensors")
+    assert_array_equal(ql.CodedMatrix.load(tmp_path / "a.safetensors").codes, host.codes)
+    assert "DeviceCodedMatrix(5 x 7, 4-bit codes" in repr(host.to(DEVICE))
+
+
+def exact_snapped(matrix: ql.CodedMatrix, grid) -> np.ndarray:
+    integers = grid.table.astype(np.float64)[matrix.codes] * grid.scale
+    return integers * (1.0 if matrix.scale is None else matrix.scale)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 63, 17), (33, 130, 40)])
+@pytest.mark.parametrize("n_levels", [(16, 16), (2, 7), (32, 4), (100, 16), (50, 256)])
+@pytest.mark.parametrize("packed", [True, False])
+def test_every_route_agrees_with_the_reference(path, shape, n_levels, packed) -> None:
+    m, k, n = shape
+    a = coded(m, k, n_levels[0], packed=packed, scale=np.linspace(1, 2, m)[:, None])
+    b = coded(k, n, n_levels[1], packed=packed, seed=1, scale=np.linspace(-1, 1, n)[None])
+    left, right = a.to(DEVICE), b.to(DEVICE)
+    reference = matmul_reference(a, b)
+
+    plan = cuda.plan_cuda(left, right, "int8")
+    snapped = exact_snapped(a, plan.grids[0]) @ exact_snapped(b, plan.grids[1])
+    # exact integers, then two or three roundings to float32
+    size = np.abs(exact_snapped(a, plan.grids[0])) @ np.abs(exact_snapped(b, plan.grids[1]))
+    c = ql.matmul(left, right, route="int8")
+    assert np.all(np.abs(np.asarray(c.cpu()) - snapped) <= 1e-6 * size)
+
+    size = np.abs(a.decode()) @ np.abs(b.decode())
+    # halves round every centre by 2^-11 at most, and largest centres are scaled to 1
+    half = ql.matmul(left, right, route="half").cpu().numpy()
+    assert np.all(np.abs(half - reference) <= 2.1 * 2**-11 * size)
+    exact = ql.matmul(left, right, route="fp32").cpu().numpy()
+    assert np.all(np.abs(exact - reference) <= 1e-6 * size)
+    default = ql.matmul(left, right)
+    assert default.dtype == torch.float32
+    assert default.device.type == DEVICE.type
+    if n_levels == (16, 16) and path == "torch":
+        assert_array_equal(default.cpu(), c.cpu())
+
+
+@needs_triton
+@pytest.mark.parametrize("n_levels", LEVELS)
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_fused_kernel_agrees_with_the_reference(n_levels, packed) -> None:
+    a, b = coded(3, 77, 16, packed=packed), coded(77, 41, n_levels, packed=packed, seed=1)
+    left, right = a.to(DEVICE), b.to(DEVICE)
+    plan = cuda.plan_cuda(left, right, "fused")
+    expected = b.decode(np.float64) if not plan.grids else exact_snapped(b, plan.grids[0])
+    assert bool(plan.grids) == (n_levels <= 16 and plan.coding_nmse > 0)
+    size = np.abs(a.decode()) @ np.abs(expected)
+    c = ql.matmul(left, right, route="fused").cpu().numpy()
+    # integers are exact in halves, other centres round by 2^-11 at most
+    assert np.all(np.abs(c - a.decode(np.float64) @ expected) <= 2.1 * 2**-11 * size)
+
+
+@needs_triton
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_fused_kernel_takes_a_left_operand_of_halves(dtype) -> None:
+    b = coded(77, 41, 16)
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 77))).to(DEVICE, dtype)
+    plan = cuda.plan_cuda(x, b.to(DEVICE))
+    assert plan.route == "fused"
+    snapped = exact_snapped(b, plan.grids[0])
+    expected = x.double().cpu().numpy() @ snapped
+    # the left operand as it is, integers on the right: only sums in float32 round
+    size = np.abs(x.double().cpu().numpy()) @ np.abs(snapped)
+    assert np.all(np.abs(ql.matmul(x, b.to(DEVICE)).cpu().numpy() - expected) <= 1e-6 * size)
+
+
+@needs_triton
+def test_every_tile_of_the_kernels_computes_the_same() -> None:
+    from quantlab.gemm.cuda.launch import FUSED_CONFIGS, INT8_CONFIGS, fused_product, int8_product
+
+    rng = np.random.default_rng(0)
+    left, right = (rng.integers(-127, 128, (rows, 256), dtype=np.int8) for rows in (65, 130))
+    tensors = [torch.from_numpy(x).to(DEVICE) for x in (left, right)]
+    for tile in INT8_CONFIGS:
+        c = torch.full((65, 130), np.nan, device=DEVICE)
+        int8_product(*tensors, c, 0.5, tile)
+        assert_array_equal(c.cpu(), 0.5 * (left.astype(np.float64) @ right.T.astype(np.float64)))
+
+    a, b = coded(17, 131, 4).to(DEVICE), coded(131, 150, 16, seed=1).to(DEVICE)
+    table_a, table_b = (
+        torch.arange(256, device=DEVICE, dtype=torch.float16) - offset for offset in (1, 7)
+    )
+    expected = (a.codes.double() - 1) @ (b.codes.double() - 7)
+    for tile in FUSED_CONFIGS:
+        c = torch.full((17, 150), np.nan, device=DEVICE)
+        fused_product(a, b, c, table_a, table_b, 1.0, None, tile)
+        assert_array_equal(c.cpu(), expected.cpu())
+
+
+@needs_triton
+def test_nibbles_decode_to_their_integers() -> None:
+    """The PTX of DECODE_NIBBLES, instruction by instruction, on every byte."""
+    from quantlab.gemm.cuda.kernels import DECODE_NIBBLES
+
+    integers = np.random.default_rng(0).integers(-127, 128, 16)
+    words = (integers + 128).astype(np.uint8).view(np.uint32)
+    for byte in range(0, 256, 4):
+        held = np.arange(byte, byte + 4, dtype=np.uint8)
+        registers = {"$4": int(held.view(np.uint32)[0])}
+        registers |= {f"${5 + 4 * i}": int(word) for i, word in enumerate(words)}
+        run_ptx(str(DECODE_NIBBLES), registers)
+        low, high = (
+            np.array([registers[f"${i}"] for i in pair], np.uint32).view(np.float16)
+            for pair in ((0, 1), (2, 3))
+        )
+        assert_array_equal(low, integers[held & 15])
+        assert_array_equal(high, integers[held >> 4])
+
+
+def run_ptx(code: str, registers: dict[str, int]) -> None:
+    """The few instructions that the kernel uses, as the PTX manual defines them."""
+    for line in re.findall(r"^(\w[\w.]*) (.*);$", code, re.MULTILINE):
+        operation, (target, *sources) = line[0], line[1].split(", ")
+        v = [registers[s] if s in registers else int(s, 0) for s in sources]
+        if operation == "mov.b32":
+            value = v[0]
+        elif operation == "and.b32":
+            value = v[0] & v[1]
+        elif operation == "shr.u32":
+            value = v[0] >> v[1]
+        elif operation == "lop3.b32":
+            bits = [[(x >> i) & 1 for i in range(32)] for x in v[:3]]
+            value = sum(
+                ((v[3] >> (4 * a + 2 * b + c)) & 1) << i
+                for i, (a, b, c) in enumerate(zip(*bits, strict=True))
+            )
+        elif operation == "prmt.b32":
+            pool = (v[0] | v[1] << 32).to_bytes(8, "little")
+            chosen = [(v[2] >> 4 * i) & 15 for i in range(4)]
+            assert max(chosen) < 8, "the highest bit would copy a sign"
+            value = int.from_bytes(bytes(pool[i] for i in chosen), "little")
+        elif operation == "sub.rn.f16x2":
+            halves = [np.array([x], np.uint32).view(np.float16) for x in v]
+            value = int((halves[0] - halves[1]).view(np.uint32)[0])
+        else:
+            raise AssertionError(f"unknown instruction {operation}")
+        registers[target] = value
+
+
+@needs_triton
+def test_every_kernel_compiles_for_hopper() -> None:
+    """To machine code of compute capability 9.0, every tile within its shared memory."""
+    environment = os.environ | {"TRITON_INTERPRET": "0"}
+    script = os.path.join(os.path.dirname(__file__), "compile_kernels.py")
+    run = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr
+    used = dict(line.rsplit(" ", 1) for line in run.stdout.splitlines())
+    assert len(used) == 15
+    assert max(map(int, used.values())) <= 232_448  # bytes that a program can have there
+
+
+def test_the_plan_goes_by_rows_levels_and_scales(path) -> None:
+    few = "fused" if path == "kernels" else "int8"
+    a, b = coded(16, 40, 16).to(DEVICE), coded(40, 30, 16, seed=1).to(DEVICE)
+    fine = design_matrix(40, 30, 256)
+    assert cuda.plan_cuda(design_matrix(16, 40, 16), design_matrix(40, 30, 16)).route == few
+    assert cuda.plan_cuda(design_matrix(17, 40, 16), design_matrix(40, 30, 16)).route == "int8"
+    assert cuda.plan_cuda(design_matrix(17, 40, 16), fine).route == "half"
+    assert "would add" in cuda.plan_cuda(design_matrix(17, 40, 16), fine).reason
+    assert cuda.plan_cuda(torch.ones(2, 40, device=DEVICE), b).route == "fp32"
+    assert cuda.plan_cuda(a, torch.ones(40, 2, dtype=torch.bfloat16, device=DEVICE)).route == "half"
+    grouped = coded(4, 40, 16, scale=np.ones((4, 8)), group=5).to(DEVICE)
+    assert cuda.plan_cuda(grouped, b).route == "half"
+    host = ql.gemm.plan(coded(16, 40, 16), coded(40, 30, 16, seed=1), "int8")
+    ours = cuda.plan_cuda(a, b, "int8")
+    # frequencies of 1024 codes, sampled at other places
+    assert_allclose(ours.coding_nmse, host.coding_nmse, rtol=0.2)
+    assert_allclose(ours.extra_nmse, host.extra_nmse, rtol=0.5)
+
+
+def design_matrix(rows: int, columns: int, n_levels: int) -> DeviceCodedMatrix:
+    codebook, _ = ql.design_companding(ql.GaussianPair(0.5), n_levels)
+    x = np.random.default_rng(rows).normal(size=(rows, columns))
+    return ql.encode(x, codebook, packed=True).to(DEVICE)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scales_that_vary_along_the_inner_dimension(path, axis) -> None:
+    a = coded(4, 9, 16, scale=GROUPED["scale"][:, :2], group=5)
+    b = coded(9, 24, 50, scale=np.linspace(0.1, 3, 48).reshape(2, 24), group=5)
+    reference = matmul_reference(a, b)
+    for route, most in ((None, 2e-3), ("fp32", 1e-6)):
+        c = ql.matmul(a.to(DEVICE), b.to(DEVICE), route=route)
+        assert relative(c, reference) < most
+    with pytest.raises(ValueError, match=r"int8.*not possible here: scales vary along the inner"):
+        ql.matmul(a.to(DEVICE), b.to(DEVICE), route="int8")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_float_operands_on_either_side(path, dtype) -> None:
+    host = coded(20, 30, 16)
+    rng = np.random.default_rng(0)
+    left, right = (
+        torch.from_numpy(rng.normal(size=shape)).to(DEVICE, dtype) for shape in ((18, 20), (30, 3))
+    )
+    most = {torch.float16: 3e-4, torch.bfloat16: 3e-3}.get(dtype, 1e-6)
+    c = ql.matmul(left, host.to(DEVICE))
+    assert relative(c, left.double().cpu().numpy() @ host.decode(np.float64)) < most
+    c = ql.matmul(host.to(DEVICE), right)
+    assert relative(c, host.decode(np.float64) @ right.double().cpu().numpy()) < most
+
+
+@pytest.mark.parametrize("route", ["int8", "half", "fp32"])
+@pytest.mark.parametrize("shape", [(300, 20, 40), (20, 30, 500)])
+def test_out_of_memory_falls_back_to_tiles(path, monkeypatch, route, shape) -> None:
+    m, k, n = shape
+    a = coded(m, k, 16, scale=np.linspace(1, 2, m)[:, None]).to(DEVICE)
+    b = coded(k, n, 16, seed=1, scale=np.linspace(1, 2, n)[None]).to(DEVICE)
+    whole = ql.matmul(a, b, route=route)
+    product, tiles = routes._PRODUCTS[route], []
+
+    def scarce(a, b, plan, c) -> None:
+        if c.numel() > 4000:
+            raise torch.OutOfMemoryError("not enough")
+        tiles.append(tuple(c.shape))
+        product(a, b, plan, c)
+
+    monkeypatch.setitem(routes._PRODUCTS, route, scarce)
+    # sums of floats may run in another order for another shape
+    assert_allclose(ql.matmul(a, b, route=route).cpu(), whole.cpu(), rtol=1e-4, atol=1e-4)
+    assert len(tiles) >= 4
+    assert sum(rows * columns for rows, columns in tiles) == m * n
+
+
+def test_out_of_memory_that_no_tile_can_help_is_raised(monkeypatch) -> None:
+    def empty(*_, **__):
+        raise torch.OutOfMemoryError("tried to allocate 1 GiB")
+
+    a, b = coded(4, 9, 16).to(DEVICE), coded(9, 8, 16).to(DEVICE)
+    plan = cuda.plan_cuda(a, b, "half")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "empty", empty)
+        with pytest.raises(torch.OutOfMemoryError, match="the product itself, 4 x 8 float32"):
+            routes.run(a, b, plan)
+    monkeypatch.setitem(routes._PRODUCTS, "half", empty)
+    with pytest.raises(torch.OutOfMemoryError, match="1 GiB"):
+        ql.matmul(a, b, route="half")
+
+
+def test_fp32_is_exact_whatever_the_process_allows() -> None:
+    settings = torch.backends.cuda.matmul
+    before = settings.fp32_precision
+    settings.fp32_precision = "tf32"
+    try:
+        with routes._without_tf32():
+            assert settings.fp32_precision == "ieee"
+        assert settings.fp32_precision == "tf32"
+    finally:
+        settings.fp32_precision = before
+
+
+def test_operands_in_the_wrong_place_say_so() -> None:
+    host, matrix = coded(4, 4, 16), coded(4, 4, 16).to(DEVICE)
+    elsewhere = coded(4, 4, 16).to("meta")
+    with pytest.raises(ValueError, match=r"one device; b is a CodedMatrix in the host's memory"):
+        ql.matmul(matrix, host)
+    with pytest.raises(ValueError, match=r"one device; a is a array in the host's memory"):
+        ql.matmul(np.ones((4, 4)), matrix)
+    with pytest.raises(
+        ValueError, match=f"a and b must be on one device; got a on {DEVICE}.* meta"
+    ):
+        ql.matmul(matrix, elsewhere)
+    for backend in ("cpu", "reference"):
+        with pytest.raises(ValueError, match=f'backend "{backend}" takes operands in the host'):
+            ql.matmul(matrix, matrix, backend=backend)
+    with pytest.raises(ValueError, match=r"got tensors on cpu"):
+        ql.matmul(matrix.to("cpu"), matrix.to("cpu"), backend="cuda")
+    with pytest.raises(TypeError, match=r"b must hold floating-point numbers; got torch\.int64"):
+        ql.matmul(matrix, torch.ones(4, 4, dtype=torch.int64, device=DEVICE))
+    with pytest.raises(ValueError, match=r"must share the inner dimension k"):
+        ql.matmul(matrix, coded(5, 4, 16).to(DEVICE))
+    with pytest.raises(ValueError, match=r'route must be one of .* or None; got "int16"'):
+        ql.matmul(matrix, matrix, route="int16")
+    with pytest.raises(TypeError, match=r"made by encode or by CodedMatrix\.to"):
+        DeviceCodedMatrix(torch.zeros(2, 2), book(4))
+
+
+def test_too_many_levels_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most 256 levels; got 257"):
+        ql.encode(torch.zeros(2, 2, device="meta"), ql.Codebook(np.arange(257.0)))
+
+
+def test_without_cuda_the_backend_says_what_is_missing(monkeypatch) -> None:
+    matrix = coded(4, 4, 16)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not cuda.available()
+    assert cuda.device_name() is None
+    with pytest.raises(RuntimeError, match=r'backend "cuda" needs a CUDA device; torch .* '):
+        ql.matmul(matrix, matrix, backend="cuda")
+    monkeypatch.setattr(cuda, "find_spec", lambda name: None)
+    assert not cuda.available()
+    with pytest.raises(ImportError, match=r"needs torch: pip install -e '\.\[cuda\]'"):
+        ql.matmul(matrix, matrix, backend="cuda")
+
+
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="no CUDA device: numpy in, numpy out NOT tested")
+def test_numpy_in_numpy_out() -> None:
+    a, b = coded(40, 50, 16), coded(50, 60, 16)
+    c = ql.matmul(a, b, backend="cuda")
+    assert isinstance(c, np.ndarray)
+    assert relative(torch.from_numpy(c), matmul_reference(a, b)) < 3e-3
+    x = torch.randn(9, 50, device=DEVICE)
+    assert ql.encode(x, book(16)).device.type == "cuda"
+
+
+def test_the_fastest_candidate_is_found_once(monkeypatch) -> None:
+    from quantlab.gemm.cuda import tune
+
+    class Device:
+        type = "cuda"
+
+    times = {"slow": 3.0, "fast": 1.0, "broken": float("inf")}
+    ran = []
+    candidates = [lambda name=name: ran.append(name) for name in times]
+    measured = iter(times.values())
+    monkeypatch.setattr(tune, "_milliseconds", lambda call: next(measured))
+    monkeypatch.setattr(tune, "_chosen", {})
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a device")
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    tune.fastest("key", candidates, Device())
+    tune.fastest("key", candidates, Device())
+    assert ran == ["fast", "fast"]
+    tune.fastest("key", candidates, torch.device("cpu"))
+    assert ran[2:] == ["slow"]
