@@ -88,5 +88,5 @@ def test_bad_settings_say_what_is_wrong(change, error, message) -> None:
 def test_an_infinite_energy_is_refused() -> None:
     pair = ql.StudentTPair(rho=0.5, nu=3.0)
     books = ql.design_companding(ql.GaussianPair(0.5), 4)
-    with pytest.raises(ValueError, match="must be finite; StudentTPair.* has inf"):
+    with pytest.raises(ValueError, match=r"must be finite; StudentTPair.* has inf"):
         ql.measure(pair, *books, 4, m=2, n=2, trials=2)
