@@ -82,7 +82,8 @@ def measure(
     rng : int
         Seed; trial t uses its own stream, so that a trial does not depend on how many there are.
     backend : str
-        As in `matmul`.
+        As in `matmul`; "cuda": sampled and multiplied on the current CUDA device, many trials at
+        once.
 
     Returns
     -------
@@ -160,12 +161,17 @@ def measure_trials(
     energy = pair.energy(k)
     if not np.isfinite(energy):
         raise ValueError(f"nmse divides by E[C_ij^2], which must be finite; {pair!r} has {energy}")
+    trials, rng = check.count(trials, "trials"), check.count(rng, "rng", 0)
+    if backend == "cuda":
+        from quantlab.gemm.cuda import require_device
+        from quantlab.measure_cuda import device_trials
+
+        yield from device_trials(pair, designs, (m, k, n), trials, rng, require_device())
+        return
     # fp32 on the CPU: what is measured is the codebooks' error, not that of matmul's grids
     route = None if backend == "reference" else "fp32"
-    for trial in range(check.count(trials, "trials")):
-        a, b = pair.sample_matrices(
-            m, k, n, np.random.default_rng([check.count(rng, "rng", 0), trial])
-        )
+    for trial in range(trials):
+        a, b = pair.sample_matrices(m, k, n, np.random.default_rng([rng, trial]))
         c = a @ b
         row = []
         for cb_x, cb_y in designs.values():

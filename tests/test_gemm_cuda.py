@@ -387,7 +387,7 @@ def test_fp32_is_exact_whatever_the_process_allows() -> None:
     before = settings.fp32_precision
     settings.fp32_precision = "tf32"
     try:
-        with routes._without_tf32():
+        with routes.without_tf32():
             assert settings.fp32_precision == "ieee"
         assert settings.fp32_precision == "tf32"
     finally:

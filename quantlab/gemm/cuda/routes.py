@@ -138,7 +138,7 @@ def _product_fp32(a: Any, b: Any, plan: Plan, c: Any) -> None:
     left, right = (
         x.decode() if isinstance(x, DeviceCodedMatrix) else x.to(torch.float32) for x in (a, b)
     )
-    with _without_tf32():
+    with without_tf32():
         torch.mm(left, right, out=c)
 
 
@@ -187,7 +187,7 @@ def _up(size: int, multiple: int) -> int:
 
 
 @contextmanager
-def _without_tf32() -> Iterator[None]:
+def without_tf32() -> Iterator[None]:
     """float32 products by float32 arithmetic, whatever the process allows elsewhere."""
     import torch
 
