@@ -42,17 +42,21 @@ def integer_product(a: CodedMatrix, b: CodedMatrix, route: str) -> np.ndarray:
     return (exact * (left.scale * right.scale)).astype(np.float32)
 
 
-@pytest.fixture
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """np.empty holds NaN, or 77: entries that nobody writes are seen."""
-    empty = np.empty
+class Poisoned:
+    """numpy, but `empty` holds NaN, or 77: entries that nobody writes are seen."""
 
-    def poison(*args: object, **kwargs: object) -> np.ndarray:
-        array = empty(*args, **kwargs)
+    def __getattr__(self, name: str) -> object:
+        return getattr(np, name)
+
+    def empty(self, *args: object, **kwargs: object) -> np.ndarray:
+        array = np.empty(*args, **kwargs)
         array[...] = np.nan if array.dtype.kind == "f" else 77
         return array
 
-    monkeypatch.setattr(np, "empty", poison)
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "np", Poisoned())
 
 
 @pytest.fixture(params=vector.available())
@@ -127,6 +131,11 @@ def test_fp32_route_and_float_operands(
         monkeypatch.setattr(cpu, "_DECODED", decoded_at_once)
         assert_allclose(ql.matmul(a, b, route="fp32"), exact, **tolerance)
         assert_allclose(ql.matmul(left, b), exact, **tolerance)
+        assert_allclose(ql.matmul(left, b, route="fp32"), exact, **tolerance)
+        unpacked = CodedMatrix(b.codes, b.codebook)
+        assert_allclose(ql.matmul(left, unpacked), exact, **tolerance)
+        few = coded(rng, (k, n), 5, True)  # 3 bits
+        assert_allclose(ql.matmul(left, few), left @ few.decode(), **tolerance)
         assert_allclose(ql.matmul(a, np.asfortranarray(right)), exact, **tolerance)
 
 
@@ -188,6 +197,10 @@ def test_the_plan_follows_the_table() -> None:
     a, b = rng.uniform(-0.99, 0.99, size=(2, 60, 60))
     assert plan(ql.encode(a, wide), ql.encode(b, wide)).route == "fp32"
     assert plan(a, ql.encode(b, uniform)).route == "fp32"
+    fused = plan(a[:16], ql.encode(b, book(16))).route
+    assert fused == ("fused" if vector.best_tile() == "avx512vnni" else "fp32")
+    assert plan(a[:17], ql.encode(b, book(16))).route == "fp32"
+    assert plan(a[:16], ql.encode(b, book(17))).route == "fp32"
 
 
 def test_scales(tile: str) -> None:
@@ -213,6 +226,15 @@ def test_scales(tile: str) -> None:
                     ql.matmul(a, b, route=route)
 
 
+def test_fused_products_scale_columns() -> None:
+    rng = np.random.default_rng(9)
+    a = rng.normal(size=(3, 30)).astype(np.float32)
+    for shape in ((1, 1), (1, 70), (30, 1)):
+        b = CodedMatrix(rng.integers(0, 16, (30, 70)), book(16), rng.normal(size=shape))
+        exact = ql.matmul(a, b, backend="reference")
+        assert_allclose(ql.matmul(a, b), exact, rtol=0, atol=1e-5, err_msg="30 terms of order 1")
+
+
 def test_bad_arguments_say_what_is_wrong() -> None:
     a = CodedMatrix(np.zeros((2, 3), int), book(4))
     with pytest.raises(ValueError, match=r"share the inner dimension .* a \(2, 3\) and b \(2, 3\)"):
@@ -222,6 +244,10 @@ def test_bad_arguments_say_what_is_wrong() -> None:
     b = CodedMatrix(np.zeros((3, 2), int), book(4))
     with pytest.raises(ValueError, match=r"route must be one of .* got 'int4'"):
         ql.matmul(a, b, route="int4")
+    with pytest.raises(
+        ValueError, match="'fused' is not possible here: fused products take a float"
+    ):
+        ql.matmul(a, b, route="fused")
     with pytest.raises(ValueError, match="has no routes"):
         ql.matmul(a, b, backend="reference", route="int8")
     with pytest.raises(ValueError, match="'int8' is not possible here: a float operand"):

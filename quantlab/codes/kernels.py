@@ -10,8 +10,6 @@ from numba import literal_unroll
 
 from quantlab._jit import kernel
 
-_LARGEST = np.finfo(np.float64).max
-
 
 @cache
 def count_kernel(n_thresholds: int) -> Callable[..., bool]:
@@ -27,7 +25,7 @@ def count_kernel(n_thresholds: int) -> Callable[..., bool]:
             for j in range(n_thresholds):
                 passed += np.int32(value > thresholds[j])
             codes[i] = passed
-            finite &= abs(value) <= _LARGEST
+            finite &= value - value == 0  # neither NaN nor infinite
         return finite
 
     return count_thresholds_kernel
@@ -55,7 +53,7 @@ def bucket_kernel(n_steps: int) -> Callable[..., bool]:
                 above = value > thresholds[code + np.uint32(stride - 1)]
                 code += np.uint32(stride) if above else np.uint32(0)
             codes[i] = code
-            finite &= abs(value) <= _LARGEST
+            finite &= value - value == 0  # neither NaN nor infinite
         return finite
 
     return bucket_thresholds_kernel
@@ -92,9 +90,10 @@ def unpack_row_kernel(row, bits, first, codes):  # type: ignore[no-untyped-def]
             codes[j] = row[first + j]
     elif bits == 4 and first % 2 == 0:
         base = first // 2
-        for j in range(codes.size // 2):
-            codes[2 * j] = row[base + j] & 15
-            codes[2 * j + 1] = row[base + j] >> 4
+        pairs = row[base : base + codes.size // 2]
+        for j in range(np.uintp(pairs.size)):  # unsigned indices cannot wrap around
+            codes[np.uintp(2) * j] = pairs[j] & 15
+            codes[np.uintp(2) * j + np.uintp(1)] = pairs[j] >> 4
         if codes.size % 2:
             codes[-1] = row[base + codes.size // 2] & 15
     else:

@@ -26,6 +26,10 @@ def matmul_cpu(a: Any, b: Any, plan: Plan) -> NDArray[np.float32]:
     """C = a b, float32 (m, n), by the planned route; operands are checked by `matmul`."""
     if plan.route == "fp32":
         return _product_fp32(a, b)
+    if plan.route == "fused":
+        from quantlab.gemm.fused import multiply_fused
+
+        return multiply_fused(a, b)
     return _product_integer(a, b, plan)
 
 

@@ -10,7 +10,10 @@ from quantlab.codes import CodedMatrix
 if TYPE_CHECKING:
     from quantlab.gemm.grid import Snapped
 
-ROUTES = ("int8", "int16", "fp32")
+ROUTES = ("int8", "int16", "fused", "fp32")
+
+# Rows of a float operand up to which its products with 16 levels are fused with decoding.
+_FUSED_ROWS = 16
 
 #: An integer route may add this share of the codes' own error to the product's error.
 TOLERANCE = 0.01
@@ -27,7 +30,7 @@ class Plan:
     Attributes
     ----------
     route : str
-        "int8", "int16" or "fp32".
+        "int8", "int16", "fused" or "fp32".
     reason : str
         Why this route, in words.
     extra_nmse : float
@@ -57,8 +60,11 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
     In order, the first that holds (ratios to torch's fp32 product on a 2-core AVX512-VNNI machine
     stand in benchmarks/results/cpu.md):
 
-    1. A float operand, or scales that vary along the inner dimension: fp32. Decoded by tiles for
-       numpy's BLAS; an integer grid would need the operand's own statistics, or a scale a group.
+    1. Up to 16 float rows times a coded B of up to 16 levels: fused, in float32: codes are read
+       once and decoded in registers, which beats the memory traffic of a float32 B.
+       Any other float operand, or scales that vary along the inner dimension: fp32. Decoded by
+       tiles for numpy's BLAS; an integer grid would need the operand's own statistics, or a scale
+       a group.
     2. int8 where snapping the centres adds under 1 % to the codes' error (companders up to about
        K = 32, and every integer format, exactly): the fastest at all shapes. Few rows make no
        exception: panels of B are decoded in cache and used by all rows, packed codes are read once.
@@ -68,7 +74,11 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
     if route is not None and route not in ROUTES:
         raise ValueError(f"route must be one of {ROUTES} or None; got {route!r}")
     if not isinstance(a, CodedMatrix) or not isinstance(b, CodedMatrix):
+        if route in (None, "fused") and _fusible(a, b):
+            return Plan("fused", "few float rows", 0.0, 0.0)
         return _fp32("a float operand has no grid", route)
+    if route == "fused":
+        return _fp32("fused products take a float operand", route)
     if _varies(a, axis=1) or _varies(b, axis=0):
         return _fp32("scales vary along the inner dimension", route)
     if route == "fp32":
@@ -85,6 +95,16 @@ def _fp32(reason: str, route: str | None) -> Plan:
     if route not in (None, "fp32"):
         raise ValueError(f"route {route!r} is not possible here: {reason}")
     return Plan("fp32", reason, 0.0, 0.0)
+
+
+def _fusible(a: Any, b: Any) -> bool:
+    if isinstance(a, CodedMatrix) or a.shape[0] > _FUSED_ROWS or b.codebook.n_levels > 16:
+        return False
+    if _varies(b, axis=0):
+        return False
+    from quantlab.gemm.vector import best_tile
+
+    return best_tile() == "avx512vnni"
 
 
 def _varies(coded: CodedMatrix, axis: int) -> bool:
