@@ -91,7 +91,7 @@ def test_bins_follow_the_entries() -> None:
     matrix = laws((200, 200))["outliers"]
     matrix[0, 0] = 1e30
     ones = np.ones(200)
-    mass, mean = module._histogram(matrix, ones, ones, 0.0, 1.0)
+    mass, mean = module._histogram(lambda: [(matrix, ones, ones)], 0.0, 1.0, 1e30)
     assert_allclose(mass.sum(), matrix.size, rtol=1e-12)
     assert_allclose(mass @ mean, matrix.sum(), rtol=1e-12)
     # an outlier takes one bin; nearly all lie where nearly all entries are

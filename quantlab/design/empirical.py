@@ -79,14 +79,14 @@ def design_empirical(
     data = pair if isinstance(pair, EmpiricalPair) else EmpiricalPair(*_two_matrices(pair))
     k_x, k_y = check.levels(n_levels)
     m, n = data.a.shape[0], data.b.shape[1]
-    w_x, w_y = _or_ones(data.column_weight), _or_ones(data.row_weight)
+    w_x, w_y = or_ones(data.column_weight), or_ones(data.row_weight)
     h_x, h_y = _bandwidth(data.a, w_x, smoothing), _bandwidth(data.b.T, w_y, smoothing)
     centers = (
         weighted_kmeans(data.a, np.ones(m), w_x, k_x, h_x),
         weighted_kmeans(data.b, w_y, np.ones(n), k_y, h_y),
     )
     cb_x, cb_y = (
-        Codebook(_at_least_two(c), info={"design": "empirical", "operand": operand})
+        Codebook(at_least_two(c), info={"design": "empirical", "operand": operand})
         for c, operand in zip(centers, OPERANDS, strict=True)
     )
     return (cb_x.scaled(product_gain(data, cb_x, cb_y)) if fit_gain else cb_x), cb_y
@@ -100,8 +100,8 @@ def product_gain(pair: EmpiricalPair, codebook_x: Codebook, codebook_y: Codebook
     from rows of a and columns of b of about 2^18 entries each, spread evenly; 1 where the coded
     product vanishes or opposes C.
     """
-    most = max(64, _GAIN_ENTRIES // pair.inner_dim)
-    a, b = pair.a[_spread(pair.a.shape[0], most)], pair.b[:, _spread(pair.b.shape[1], most)]
+    most = gain_sample(pair.inner_dim)
+    a, b = pair.a[spread(pair.a.shape[0], most)], pair.b[:, spread(pair.b.shape[1], most)]
     coded_a = codebook_x.quantize(a).astype(a.dtype)
     coded_b = codebook_y.quantize(b).astype(b.dtype)
     if a.shape[1] < min(a.shape[0], b.shape[1]):
@@ -136,18 +136,23 @@ def _bandwidth(matrix: NDArray, weight: FloatArray, smoothing: object) -> float:
     return multiple * float(np.sqrt(np.average(variance, weights=weight)))
 
 
-def _or_ones(weight: FloatArray) -> FloatArray:
+def or_ones(weight: FloatArray) -> FloatArray:
     return weight if weight.max() > 0 else np.ones_like(weight)
 
 
-def _at_least_two(centers: FloatArray) -> FloatArray:
+def at_least_two(centers: FloatArray) -> FloatArray:
     """A constant operand's centre and 0, or 0 and 1: a codebook has two at least."""
     if centers.size > 1:
         return centers
     return np.array(sorted({0.0, float(centers[0]) or 1.0}))
 
 
-def _spread(size: int, most: int) -> NDArray[np.int64]:
+def gain_sample(inner_dim: int) -> int:
+    """Rows, and columns, that the gain is fitted on at most."""
+    return max(64, _GAIN_ENTRIES // inner_dim)
+
+
+def spread(size: int, most: int) -> NDArray[np.int64]:
     return np.linspace(0, size - 1, min(size, most)).astype(np.int64)
 
 

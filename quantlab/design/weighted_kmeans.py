@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,11 @@ FloatArray = NDArray[np.float64]
 #: Least number of bins of the histogram; matrices with no more entries are solved exactly.
 N_BINS = 8192
 _MAX_OCTAVES = 120
+# entries that say where the matrix lies
+_SAMPLE = 4096
+
+#: Gives, each time it is called, the same blocks: (entries, row weights, column weights).
+Blocks = Callable[[], Iterable[tuple[NDArray, FloatArray, FloatArray]]]
 
 
 def weighted_kmeans(
@@ -57,15 +64,53 @@ def weighted_kmeans(
     >>> weighted_kmeans(matrix, np.ones(2), np.array([1.0, 1.0, 3.0]), 3)
     array([0.1, 5. , 9. ])
     """
-    from quantlab.design import kmeans_kernels as kernels
-
     row_weight, column_weight = row_weight / row_weight.max(), column_weight / column_weight.max()
-    center, size = _location_and_size(matrix)
-    collect = _entries if matrix.size <= N_BINS else _histogram
+    every = max(1, matrix.size // _SAMPLE)
+    center, size = _location_and_size(matrix.ravel()[::every], matrix)
     # from here on z = (x - center) / size
-    mass, mean = collect(matrix, row_weight, column_weight, center, size)
+    if matrix.size <= N_BINS:
+        mass, mean = _entries(matrix, row_weight, column_weight, center, size)
+    else:
+        reach = max(float(matrix.max()) - center, center - float(matrix.min()))
+        mass, mean = _histogram(lambda: [(matrix, row_weight, column_weight)], center, size, reach)
     if bandwidth > 0:
         mass, mean = _smoothed(mass, mean, bandwidth / size)
+    return _best_centers(mass, mean, center, size, n_levels)
+
+
+def weighted_kmeans_of_blocks(blocks: Blocks, n_entries: int, n_levels: int) -> FloatArray:
+    """`weighted_kmeans` of a matrix that comes in blocks.
+
+    Parameters
+    ----------
+    blocks : callable
+        blocks() gives, each time, the same (block, row_weight, column_weight), weights at most 1
+        and not all zero; called three times.
+    n_entries : int
+        Of all blocks; more than `N_BINS`.
+    n_levels : int
+        K.
+
+    Returns
+    -------
+    ndarray, shape (K,) or fewer
+    """
+    every = max(1, n_entries // _SAMPLE)
+    sample, low, high = [], np.inf, -np.inf
+    for block, _, _ in blocks():
+        sample.append(block.ravel()[::every].astype(np.float64))
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
+    center, size = _location_and_size(np.concatenate(sample), np.array([low, high]))
+    mass, mean = _histogram(blocks, center, size, max(high - center, center - low))
+    return _best_centers(mass, mean, center, size, n_levels)
+
+
+def _best_centers(
+    mass: FloatArray, mean: FloatArray, center: float, size: float, n_levels: int
+) -> FloatArray:
+    """Centres of the best K cells of bins at center + size mean."""
+    from quantlab.design import kmeans_kernels as kernels
+
     middle = int(np.searchsorted(np.cumsum(mass), 0.5 * mass.sum()))
     z = mean - mean[middle]
     sums = (_from(middle, mass), _from(middle, mass * z), _from(middle, mass * z**2))
@@ -75,14 +120,13 @@ def weighted_kmeans(
     return center + size * np.unique(means)
 
 
-def _location_and_size(matrix: NDArray) -> tuple[float, float]:
-    """Median, and median distance from it of those that differ, from about 4096 entries."""
-    every = max(1, matrix.size // 4096)
-    sample = matrix.ravel()[::every].astype(np.float64)
+def _location_and_size(sample: NDArray, entries: NDArray) -> tuple[float, float]:
+    """Median, and median distance from it of those that differ: of `entries` if none does."""
+    sample = sample.astype(np.float64)
     center = float(np.median(sample))
     distance = np.abs(sample - center)
     if not distance.any():
-        distance = np.abs(matrix.ravel() - center)
+        distance = np.abs(entries.ravel() - center)
     distance = distance[distance > 0]
     return center, float(np.median(distance)) if distance.size else 1.0
 
@@ -102,19 +146,18 @@ def _entries(
 
 
 def _histogram(
-    matrix: NDArray,
-    row_weight: FloatArray,
-    column_weight: FloatArray,
-    center: float,
-    size: float,
+    blocks: Blocks, center: float, size: float, reach: float
 ) -> tuple[FloatArray, FloatArray]:
     """Weight and weighted mean of the non-empty bins of an adapted histogram."""
     from quantlab.design import kmeans_kernels as kernels
 
-    reach = 1 + max(float(matrix.max()) - center, center - float(matrix.min())) / size
-    half = min(int(np.ceil(np.log2(reach))), _MAX_OCTAVES) << kernels.PART_BITS
-    entries = (matrix, row_weight, column_weight, center, 1 / size, half)
-    cell_mass, cell_count = kernels.count_kernel(*entries)
+    half = min(int(np.ceil(np.log2(1 + reach / size))), _MAX_OCTAVES) << kernels.PART_BITS
+    place = (center, 1 / size, half)
+    cell_mass, cell_count = np.zeros(2 * half), np.zeros(2 * half, np.int64)
+    for block in blocks():
+        mass, count = kernels.count_kernel(*block, *place)
+        cell_mass += mass
+        cell_count += count
 
     per_octave = 1 << kernels.PART_BITS
     octave, part = np.divmod(np.arange(half + 1), per_octave)
@@ -123,7 +166,9 @@ def _histogram(
     width = np.diff(edges)
     parts = _share(np.cbrt(cell_mass * width**2), cell_count)
     offset = np.concatenate([[0], np.cumsum(parts)])
-    moments = kernels.moments_kernel(*entries, edges, parts / width, offset)
+    moments = sum(
+        kernels.moments_kernel(*block, *place, edges, parts / width, offset) for block in blocks()
+    )
     mass, total = moments[:, moments[0] > 0]
     return mass, total / mass
 
