@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from functools import cache
+from functools import cache, partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ class Session:
         self.notice.styles = {"grid-area": "notice"}
         self._tell()
         self._document = pn.state.curdoc
+        self._loop = _running_loop()
         self._subscription = Subscription(measurements(), self._deliver)
         self._paint()
         self.state.param.watch(self._moved, list(CONTROLS))
@@ -109,18 +111,33 @@ class Session:
         self.notice.visible = bool(self.state.notice)
 
     def _deliver(self, update: Update) -> None:
-        """From a measuring thread: hand the update to the session's own event loop."""
+        """From a measuring thread: hand the update to the session's own event loop.
 
-        def show() -> None:
-            self.errors.show(update)
-            if update.present:
-                self.density.show_centers(update.points)
+        The loop comes first: while it holds a document's events, callbacks that another thread
+        adds to the document can be lost.
+        """
+        if self._loop is None:
+            self._show(update)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._schedule, update)
 
-        if self._document is None:
-            show()
-        else:
-            with set_curdoc(self._document):
-                pn.state.execute(show, schedule=True)
+    def _schedule(self, update: Update) -> None:
+        with set_curdoc(self._document):
+            pn.state.execute(partial(self._show, update), schedule=True)
+
+    def _show(self, update: Update) -> None:
+        if update.request != self.state.request():
+            return  # overtaken on its way
+        self.errors.show(update)
+        if update.present:
+            self.density.show_centers(update.points)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # not served: a test, or a page that is saved to a file
+        return None
 
 
 def create_app() -> pn.viewable.Viewable:

@@ -87,12 +87,12 @@ class Controls:
         """What one slides all the time, and the rest."""
         return [
             _panel(
-                self.source, pn.Row(self.layer, self.head, margin=0), self.rho, self.k_x,
+                self.source, pn.Row(self.layer, self.head, margin=(8, 0, 0, 0)), self.rho, self.k_x,
                 area="primary",
             ),
             _panel(
-                self.linked, self.k_y, self.inner_dim, self.operand, self.designs, self.seed,
-                self.reset, area="secondary",
+                self.linked, self.k_y, self.inner_dim, self.operand, self.designs,
+                pn.Row(self.seed, self.reset, margin=(6, 0, 0, 0)), area="secondary",
             ),
         ]  # fmt: skip
 

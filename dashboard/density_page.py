@@ -75,7 +75,7 @@ class DensityPage:
     def refresh(self) -> None:
         """The law that the input follows, and a row of centres for each chosen design."""
         shown = self.state.shown_designs()
-        self.rows.factors = [DESIGN_LABELS[name] for name in reversed(shown)]
+        self.rows.factors = [DESIGN_LABELS[name] for name in reversed(shown)] or [" "]
         for name, source in self.rugs.items():
             if name not in BROWSER_DESIGNS and name not in shown:
                 source.data = {"u": [], "design": []}
@@ -148,7 +148,7 @@ class DensityPage:
             y_range=self.rows, name="rug",
         )  # fmt: skip
         for name, source in self.rugs.items():
-            plot.scatter("u", "design", source=source, marker="dash", angle=np.pi / 2, size=12,
+            plot.scatter("u", "design", source=source, marker="dash", angle=np.pi / 2, size=9,
                          line_color=DESIGN_STYLES[name][0], line_width=2)  # fmt: skip
         ticks(plot.xaxis, range(-4, 5), ["−4", "−3", "−2", "−1", "0", "1", "2", "3", "4"])
         plot.ygrid.grid_line_color = None

@@ -167,10 +167,11 @@ class ErrorPage:
         if request.k_x != request.k_y:
             alike = equal_levels(request.k_x, request.k_y)
             levels += f" and {request.k_y} (like {alike:.0f} each)"
-        what = "the logits lose" if request.problem.source == ATTENTION else "the product loses"
+        what = "logits" if request.problem.source == ATTENTION else "entries of C"
         return (
-            f"With {levels}, {what} <b>{scientific(points[best].nmse)}</b> of its energy by the "
-            f"best design here ({DESIGN_LABELS[best]}). Twice the levels, a quarter of the error."
+            f"With {levels}, the {what} lose <b>{scientific(points[best].nmse)}</b> of their "
+            f"energy in the best design here ({DESIGN_LABELS[best]}). "
+            "Twice the levels, a quarter of the error."
         )
 
     def _figure(self) -> figure:
@@ -208,6 +209,8 @@ def _percent(point: Point) -> str:
 
 
 def _change(point: Point, baseline: Point) -> str:
-    change = 100 * (point.nmse / baseline.nmse - 1)
-    kind = "less" if change < 0 else "more"
-    return f'<span class="{kind}">{"−" if change < 0 else "+"}{abs(change):.0f} %</span>'
+    change = round(100 * (point.nmse / baseline.nmse - 1)) if baseline.nmse else 0
+    if change == 0:
+        return "±0 %"
+    kind, sign = ("less", "−") if change < 0 else ("more", "+")
+    return f'<span class="{kind}">{sign}{abs(change)} %</span>'

@@ -27,7 +27,7 @@ BILINEAR_LEVELS = 64
 
 _PRESENT, _SWEEP = 0, 1  # priorities
 _SWEEP_REST = 0.25  # seconds without a new setting before the curves are measured
-_FIRST_TRIALS, _FIRST_WORK = 20, 20 * 256
+_FIRST_TRIALS, _FIRST_WORK = 60, 20 * 256
 _CACHED_POINTS = 4096
 _LOG = logging.getLogger(__name__)
 

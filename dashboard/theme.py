@@ -33,7 +33,9 @@ PAGE_STYLE = {
         "bgcolor": "#fff", "color": INK, "boxShadow": "none", "borderBottom": f"1px solid {RULE}",
     },
     "& .MuiToolbar-root": {"minHeight": "44px !important"},
-    "& .MuiAppBar-root .title": {"fontSize": 19, "fontWeight": 700, "color": f"{INK} !important"},
+    "& .MuiAppBar-root .title": {
+        "fontSize": "min(19px, 3.55vw)", "fontWeight": 700, "color": f"{INK} !important",
+    },
     "& .main": {"bgcolor": "#eef1f5"},
 }  # fmt: skip
 
