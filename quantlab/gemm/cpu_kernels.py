@@ -173,7 +173,12 @@ def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
         depth_steps = (min(depth, k) + group - 1) // group
         n_panels = (column_range[1] - column_range[0] + columns - 1) // columns
         n_panels = min(n_panels, max(1, PANEL_BYTES // (4 * columns * depth_steps)))
-        panels = np.empty((n_panels, depth_steps * columns * group), table.dtype)
+        # from the start of a cache line, else each vector of a panel lies across two; and a step
+        # apart, else the panels' same steps fall into the same sets of the cache
+        panel_size = (depth_steps + 1) * columns * group
+        block = np.empty(n_panels * panel_size + 64, table.dtype)
+        skip = -block.ctypes.data % 64 // block.itemsize
+        panels = block[skip : skip + n_panels * panel_size].reshape((n_panels, panel_size))
         staging = np.zeros((group, columns), np.uint8)
         sums = np.empty((rows, columns), np.int32)
         direct = k <= depth and depth_steps <= span
@@ -199,7 +204,7 @@ def integer_kernels(tile_name: str, words: bool, permute: int) -> Kernels:
                         for step in range(0, all_steps, span):
                             steps = min(span, all_steps - step)
                             a_at = a_base + i * row_bytes + first * a.itemsize + 4 * step
-                            b_at = panels_base + 4 * columns * (p * depth_steps + step)
+                            b_at = panels_base + 4 * columns * (p * (depth_steps + 1) + step)
                             if portable:
                                 portable_dot_kernel(
                                     words, columns, a, i, height, first, panels[p], step, steps,
