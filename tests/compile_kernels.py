@@ -38,12 +38,15 @@ def blocks(tile: Tile) -> dict[str, object]:
 
 def main() -> None:
     fused = {"a": "*u8", "b": "*u8", "c": "*fp32", "table_a": "*fp16", "table_b": "*fp16",
-             "words": "*i32"}  # fmt: skip
+             "words_a": "*i32", "words_b": "*i32"}  # fmt: skip
     results = {}
     for i, tile in enumerate(FUSED_CONFIGS):
-        constants = {"A_BITS": 4, "B_BITS": 4, "NIBBLES": True, "SPLIT": tile.split, **blocks(tile)}
+        constants = {"A_BITS": 4, "B_BITS": 4, "A_NIBBLES": True, "B_NIBBLES": True,
+                     "SPLIT": tile.split, **blocks(tile)}  # fmt: skip
         results[f"fused {i}"] = compiled(kernels.product_kernel, fused, constants, tile)
-    three = {"A_BITS": 0, "B_BITS": 3, "NIBBLES": False, "SPLIT": 1, **blocks(FUSED_CONFIGS[0])}
+        assert "cp.async" in results[f"fused {i}"].asm["ptx"], "packed codes are not read ahead"
+    three = {"A_BITS": 0, "B_BITS": 3, "A_NIBBLES": False, "B_NIBBLES": False, "SPLIT": 1,
+             **blocks(FUSED_CONFIGS[0])}  # fmt: skip
     halves = fused | {"a": "*bf16", "table_a": "*bf16", "table_b": "*bf16"}
     results["fused bf16"] = compiled(kernels.product_kernel, halves, three, FUSED_CONFIGS[0])
     for i, tile in enumerate(INT8_CONFIGS):

@@ -15,11 +15,11 @@ import triton.language as tl
 
 @triton.jit
 def encode_kernel(
-    x, thresholds, out, bad, columns, x_stride, out_stride,
+    x, thresholds, out, bad, columns, width, x_stride, out_stride,
     BITS: tl.constexpr, STEPS: tl.constexpr, N_COUNTED: tl.constexpr, GROUPS: tl.constexpr,
 ):  # fmt: skip
     # x (rows, columns); thresholds: increasing if N_COUNTED, else a search tree of 2^STEPS nodes,
-    # node i's children at 2i and 2i + 1; out (rows, bytes) uint8; bad (1,) int32
+    # node i's children at 2i and 2i + 1; out (rows, width) uint8; bad (1,) int32
     row = tl.program_id(0).to(tl.int64)
     group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)
     place = tl.arange(0, 8)
@@ -49,39 +49,38 @@ def encode_kernel(
         # eight codes are BITS whole bytes
         word = tl.sum(code.to(tl.int64) << (place * BITS)[None, :].to(tl.int64), 1)
         byte = group[:, None] * BITS + place[None, :]
-        width = (columns * BITS + 7) // 8
         value8 = (word[:, None] >> (8 * place)[None, :].to(tl.int64)) & 255
         tl.store(start + byte, value8.to(tl.uint8), (place < BITS)[None, :] & (byte < width))
 
 
 @triton.jit
 def code_tile(
-    codes, stride, row, first, rows, columns,
+    codes, stride, row, first, rows, columns, width,
     BITS: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     # int32 (HEIGHT, WIDTH): codes of rows `row` (HEIGHT,), columns first .. first + WIDTH - 1;
-    # first is a multiple of 8; 0 outside the matrix
+    # first is a multiple of 8; 0 outside the matrix; a row has `width` bytes, passed in because
+    # loads of 16 bytes need it to be a number that is known to be a multiple of 16
     start = codes + row.to(tl.int64)[:, None] * stride
     in_rows = (row < rows)[:, None]
-    bytes_in_row = (columns * BITS + 7) // 8
     if BITS == 8:
         column = first + tl.arange(0, WIDTH)[None, :]
         tile = tl.load(start + column, in_rows & (column < columns), other=0).to(tl.int32)
     elif BITS == 4:
         byte = first // 2 + tl.arange(0, WIDTH // 2)[None, :]
-        held = tl.load(start + byte, in_rows & (byte < bytes_in_row), other=0).to(tl.int32)
+        held = tl.load(start + byte, in_rows & (byte < width), other=0).to(tl.int32)
         tile = tl.interleave(held & 15, held >> 4)
     elif BITS == 2:
         byte = first // 4 + tl.arange(0, WIDTH // 4)[None, :]
-        held = tl.load(start + byte, in_rows & (byte < bytes_in_row), other=0).to(tl.int32)
+        held = tl.load(start + byte, in_rows & (byte < width), other=0).to(tl.int32)
         even = tl.interleave(held & 3, (held >> 4) & 3)
         tile = tl.interleave(even, tl.interleave((held >> 2) & 3, held >> 6))
     else:
         bit = (first + tl.arange(0, WIDTH)[None, :]) * BITS
         byte = bit >> 3
-        held = tl.load(start + byte, in_rows & (byte < bytes_in_row), other=0).to(tl.int32)
+        held = tl.load(start + byte, in_rows & (byte < width), other=0).to(tl.int32)
         if 8 % BITS != 0:
-            more = in_rows & (byte + 1 < bytes_in_row)
+            more = in_rows & (byte + 1 < width)
             held |= tl.load(start + byte + 1, more, other=0).to(tl.int32) << 8
         tile = (held >> (bit & 7)) & ((1 << BITS) - 1)
     return tile
@@ -89,7 +88,7 @@ def code_tile(
 
 @triton.jit
 def decode_kernel(
-    codes, table, out, rows, columns, out_rows, out_columns, stride, out_stride,
+    codes, table, out, rows, columns, width, out_rows, out_columns, stride, out_stride,
     BITS: tl.constexpr, TRANSPOSED: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     # out (out_rows, out_columns) = table[codes], or TRANSPOSED its transpose (out_columns,
@@ -97,7 +96,7 @@ def decode_kernel(
     row = tl.program_id(0) * HEIGHT + tl.arange(0, HEIGHT)
     first = tl.program_id(1) * WIDTH
     column = first + tl.arange(0, WIDTH)
-    code = code_tile(codes, stride, row, first, rows, columns, BITS, HEIGHT, WIDTH)
+    code = code_tile(codes, stride, row, first, rows, columns, width, BITS, HEIGHT, WIDTH)
     inside = (row < rows)[:, None] & (column < columns)[None, :]
     value = tl.load(table + code, inside, other=0)
     if TRANSPOSED:
@@ -115,8 +114,8 @@ def decode(codes: Any, bits: int, shape: tuple[int, int], table: Any, out: Any) 
     height, width = (64, 128) if transposed else (16, 512)
     grid = (triton.cdiv(out.shape[0], height), triton.cdiv(out.shape[1], width))
     decode_kernel[grid](
-        codes, table, out, *shape, *out.shape, codes.stride(0), out.stride(1 if transposed else 0),
-        bits, transposed, height, width,
+        codes, table, out, *shape, codes.shape[1], *out.shape, codes.stride(0),
+        out.stride(1 if transposed else 0), bits, transposed, height, width,
     )  # fmt: skip
 
 
@@ -126,6 +125,6 @@ def encode(x: Any, thresholds: Any, n_counted: int, bits: int, out: Any, bad: An
     steps = thresholds.numel().bit_length() - 1
     grid = (x.shape[0], triton.cdiv(x.shape[1], 8 * groups))
     encode_kernel[grid](
-        x, thresholds, out, bad, x.shape[1], x.stride(0), out.stride(0),
+        x, thresholds, out, bad, x.shape[1], out.shape[1], x.stride(0), out.stride(0),
         bits, steps, n_counted, groups,
     )  # fmt: skip

@@ -42,49 +42,67 @@ _REGISTERS: tl.constexpr = tl.constexpr("=&r,=&r,=&r,=&r" + ",r" * 17)
 
 
 @triton.jit
+def nibbles(held, words):
+    # two tensors of halves: integers of the lower and of the higher nibbles of bytes `held`
+    return tl.inline_asm_elementwise(
+        _DECODE_NIBBLES, _REGISTERS,
+        [held, tl.load(words), tl.load(words + 1), tl.load(words + 2), tl.load(words + 3)],
+        dtype=(tl.float16, tl.float16), is_pure=True, pack=4,
+    )  # fmt: skip
+
+
+@triton.jit
 def product_kernel(
-    a, b, c, table_a, table_b, words, m, n, k, a_stride, b_stride, scale,
-    A_BITS: tl.constexpr, B_BITS: tl.constexpr, NIBBLES: tl.constexpr, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, SPLIT: tl.constexpr,
+    a, b, c, table_a, table_b, words_a, words_b, m, n, k, a_width, b_width, a_stride, b_stride,
+    scale, A_BITS: tl.constexpr, B_BITS: tl.constexpr, A_NIBBLES: tl.constexpr,
+    B_NIBBLES: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    SPLIT: tl.constexpr,
 ):  # fmt: skip
-    # a (m, k): codes, or halves if A_BITS = 0; b (k, n): codes; c (SPLIT, m, n) float32: sums over
-    # SPLIT parts of k; tables: 256 halves; words (4,): see DECODE_NIBBLES, used if NIBBLES
+    # a (m, k): codes, or halves if A_BITS = 0; b (k, n): codes; rows of a_width and b_width bytes
+    # c (SPLIT, m, n) float32: sums over SPLIT parts of k; tables: 256 halves
+    # words (4,): integers of 4-bit codes as in DECODE_NIBBLES, instead of a table, if NIBBLES
     row = tl.program_id(1) * BLOCK_M + tl.arange(0, BLOCK_M)
     first = tl.program_id(0) * BLOCK_N
-    column = first + tl.arange(0, BLOCK_N)
     part = tl.program_id(2)
     span = tl.cdiv(tl.cdiv(k, SPLIT), BLOCK_K) * BLOCK_K
     kind: tl.constexpr = table_b.dtype.element_ty
-    if NIBBLES:
-        word0, word1 = tl.load(words), tl.load(words + 1)
-        word2, word3 = tl.load(words + 2), tl.load(words + 3)
+    in_rows = (row < m)[:, None]
+    # of nibbles, even and odd columns apart: putting them together here would take a third more
+    HALF: tl.constexpr = BLOCK_N // 2
+    even = tl.zeros([BLOCK_M, HALF], tl.float32)
+    odd = tl.zeros([BLOCK_M, HALF], tl.float32)
     total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
     for start in range(part * span, min(k, part * span + span), BLOCK_K):
         inner = start + tl.arange(0, BLOCK_K)
         # zeros of the left operand end the sum at k, whatever the right one holds there
-        inside = (row < m)[:, None] & (inner < k)[None, :]
+        inside = in_rows & (inner < k)[None, :]
         if A_BITS == 0:
             place = row.to(tl.int64)[:, None] * a_stride + inner[None, :]
             left = tl.load(a + place, inside, other=0.0)
+        elif A_NIBBLES:
+            byte = start // 2 + tl.arange(0, BLOCK_K // 2)
+            place = row.to(tl.int64)[:, None] * a_stride + byte[None, :]
+            held = tl.load(a + place, in_rows & (byte < a_width)[None, :], other=0)
+            left_even, left_odd = nibbles(held, words_a)
+            left = tl.where(inside, tl.interleave(left_even, left_odd), 0.0)
         else:
-            codes = code_tile(a, a_stride, row, start, m, k, A_BITS, BLOCK_M, BLOCK_K)
+            codes = code_tile(a, a_stride, row, start, m, k, a_width, A_BITS, BLOCK_M, BLOCK_K)
             left = tl.load(table_a + codes, inside, other=0.0)
-        if NIBBLES:
-            byte = first // 2 + tl.arange(0, BLOCK_N // 2)
-            there = (inner < k)[:, None] & (byte < (n + 1) // 2)[None, :]
+        if B_NIBBLES:
+            byte = first // 2 + tl.arange(0, HALF)
+            there = (inner < k)[:, None] & (byte < b_width)[None, :]
             place = inner.to(tl.int64)[:, None] * b_stride + byte[None, :]
-            held = tl.load(b + place, there, other=0)
-            even, odd = tl.inline_asm_elementwise(
-                _DECODE_NIBBLES, _REGISTERS, [held, word0, word1, word2, word3],
-                dtype=(tl.float16, tl.float16), is_pure=True, pack=4,
-            )  # fmt: skip
-            right = tl.interleave(even, odd).to(kind)
+            right_even, right_odd = nibbles(tl.load(b + place, there, other=0), words_b)
+            even = tl.dot(left, right_even.to(kind), even)
+            odd = tl.dot(left, right_odd.to(kind), odd)
         else:
-            codes = code_tile(b, b_stride, inner, first, k, n, B_BITS, BLOCK_K, BLOCK_N)
-            right = tl.load(table_b + codes)
-        total = tl.dot(left, right, total)
+            codes = code_tile(b, b_stride, inner, first, k, n, b_width, B_BITS, BLOCK_K, BLOCK_N)
+            total = tl.dot(left, tl.load(table_b + codes), total)
+    if B_NIBBLES:
+        total = tl.interleave(even, odd)
+    column = first + tl.arange(0, BLOCK_N)
     place = (part.to(tl.int64) * m + row)[:, None] * n + column[None, :]
-    tl.store(c + place, total * scale, (row < m)[:, None] & (column < n)[None, :])
+    tl.store(c + place, total * scale, in_rows & (column < n)[None, :])
 
 
 @triton.jit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -32,7 +33,7 @@ class Tile:
 FUSED_CONFIGS = (
     Tile(16, 128, 64),
     Tile(16, 128, 128, split=8, stages=4),
-    Tile(16, 256, 64, split=8, stages=4),
+    Tile(16, 256, 64, split=8, warps=8, stages=4),
     Tile(16, 256, 64, split=16, stages=4),
     Tile(64, 128, 64, split=4),
     Tile(128, 128, 64, warps=8),
@@ -57,26 +58,34 @@ def int8_product(left: Any, right: Any, c: Any, scale: float, tile: Tile) -> Non
 
 
 def fused_product(
-    a: Any, b: DeviceCodedMatrix, c: Any, table_a: Any, table_b: Any, scale: float, grid_b: Any,
-    tile: Tile,
+    a: Any, b: DeviceCodedMatrix, c: Any, tables: Sequence[Any], grids: Sequence[Any],
+    scale: float, tile: Tile,
 ) -> None:  # fmt: skip
-    """c = scale table_a[a] table_b[b]; a may be a tensor of halves; see product_kernel."""
+    """c = scale tables[0][a] tables[1][b]; a may be a tensor of halves.
+
+    The tables are of halves; grids: of an operand whose table holds a grid's integers, else None.
+    """
     import torch
 
     m, n = c.shape
     k = b.shape[0]
     coded = isinstance(a, DeviceCodedMatrix)
-    data: Any = a._data if coded else a.contiguous()
-    codes: Any = b._data
-    # in the interpreter there is no PTX: the same table is looked up
-    nibbles = b._held_bits == 4 and grid_b is not None and c.device.type == "cuda"
-    words = _words(grid_b.table.tobytes(), str(c.device)) if nibbles else table_b
+    left: Any = a._data if coded else a.contiguous()
+    right: Any = b._data
+    bits = (a._held_bits if coded else 0, b._held_bits)
+    # in the interpreter there is no PTX: the same integers are looked up
+    on_chip = c.device.type == "cuda"
+    nibbles = [on_chip and x == 4 and grid is not None for x, grid in zip(bits, grids, strict=True)]
+    words = [
+        _words(grid.table.tobytes(), str(c.device)) if ours else table
+        for ours, grid, table in zip(nibbles, grids, tables, strict=True)
+    ]
     direct = tile.split == 1 and c.is_contiguous()
     parts = c if direct else torch.empty((tile.split, m, n), dtype=c.dtype, device=c.device)
     grid = (triton.cdiv(n, tile.n), triton.cdiv(m, tile.m), tile.split)
     product_kernel[grid](
-        data, codes, parts, table_a, table_b, words, m, n, k, data.stride(0), codes.stride(0),
-        scale, a._held_bits if coded else 0, b._held_bits, nibbles, tile.m, tile.n, tile.k,
+        left, right, parts, *tables, *words, m, n, k, left.shape[1], right.shape[1],
+        left.stride(0), right.stride(0), scale, *bits, *nibbles, tile.m, tile.n, tile.k,
         tile.split, num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     if not direct:

@@ -101,22 +101,26 @@ def _product_fused(a: Any, b: DeviceCodedMatrix, plan: Plan, c: Any) -> None:
     if a.device.type == "cpu" and is_half(a):
         a = a.float()  # Triton's interpreter has no products of bfloat16
     kind = torch.float16 if isinstance(a, DeviceCodedMatrix) else a.dtype
-    grid = plan.grids[0] if plan.grids else None
-    if grid is None:
-        table, scale = _half_table(b, kind)
-    else:
-        table = torch.from_numpy(grid.table).to(a.device, kind)
-        scale = grid.scale
-    if isinstance(a, DeviceCodedMatrix):
-        table_a, scale_a = _half_table(a, kind)
-    else:
-        table_a, scale_a = table, 1.0
+    # a plan for the right operand alone leaves the left one's halves as they are
+    grids = (None, None, *plan.grids)[-2:]
+    tables, scale = [], 1.0
+    for operand, grid in zip((a, b), grids, strict=True):
+        if not isinstance(operand, DeviceCodedMatrix):
+            tables.append(a)  # not looked at
+            continue
+        if grid is None:
+            table, factor = _half_table(operand, kind)
+        else:
+            table, factor = torch.from_numpy(grid.table).to(c.device, kind), grid.scale
+        tables.append(table)
+        scale *= factor
     candidates = [
-        partial(fused_product, a, b, c, table_a, table, scale * scale_a, grid, config)
-        for config in FUSED_CONFIGS
-        if config.suits(c.shape[0], b.shape[0])
+        partial(fused_product, a, b, c, tables, grids, scale, tile)
+        for tile in FUSED_CONFIGS
+        if tile.suits(c.shape[0], b.shape[0])
     ]
-    key = ("fused", *c.shape, b.shape[0], b._held_bits, str(kind), grid is None)
+    bits = getattr(a, "_held_bits", 0), b._held_bits
+    key = ("fused", *c.shape, b.shape[0], bits, str(kind), len(plan.grids))
     fastest(key, candidates, c.device)
 
 
