@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import literal_unroll
+from numba import literal_unroll, njit
 
 from quantlab._jit import kernel
+
+_BLOCK = 1024
 
 
 @cache
@@ -31,6 +33,14 @@ def count_kernel(n_thresholds: int) -> Callable[..., bool]:
     return count_thresholds_kernel
 
 
+@njit(nogil=True, fastmath={"reassoc"})  # the order of a sum of zeros does not matter
+def finite_kernel(x):  # type: ignore[no-untyped-def]
+    total = x[0] - x[0]
+    for i in range(1, x.size):
+        total += x[i] - x[i]  # NaN if x is, or is infinite
+    return total == 0
+
+
 @cache
 def bucket_kernel(n_steps: int) -> Callable[..., bool]:
     """Kernel for buckets of less than 2^n_steps thresholds each."""
@@ -41,19 +51,22 @@ def bucket_kernel(n_steps: int) -> Callable[..., bool]:
         # x (N,), first (buckets,): thresholds below a bucket; thresholds: padded with inf
         # x -> bucket is monotone, so that only the bucket's own thresholds are in doubt
         finite = True
-        for i in range(x.size):
-            value = x[i]
-            position = (value - start) * inverse
-            # NaN compares false: it lands in bucket 0
-            position = position if position > 0 else np.float32(0)
-            position = position if position < last else last
-            # unsigned indices cannot wrap around
-            code = np.uint32(first[np.uint32(np.int32(position))])
-            for stride in literal_unroll(strides):
-                above = value > thresholds[code + np.uint32(stride - 1)]
-                code += np.uint32(stride) if above else np.uint32(0)
-            codes[i] = code
-            finite &= value - value == 0  # neither NaN nor infinite
+        for start_of_block in range(0, x.size, _BLOCK):
+            block = x[start_of_block : start_of_block + _BLOCK]
+            found = codes[start_of_block : start_of_block + _BLOCK]
+            for i in range(block.size):
+                value = block[i]
+                position = (value - start) * inverse
+                # NaN compares false: it lands in bucket 0
+                position = position if position > 0 else np.float32(0)
+                position = position if position < last else last
+                # unsigned indices cannot wrap around
+                code = np.uint32(first[np.uint32(np.int32(position))])
+                for stride in literal_unroll(strides):
+                    above = value > thresholds[code + np.uint32(stride - 1)]
+                    code += np.uint32(stride) if above else np.uint32(0)
+                found[i] = code
+            finite &= finite_kernel(block)  # apart, in vectors, while the block is near
         return finite
 
     return bucket_thresholds_kernel
