@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from functools import cache, partial
 from html import escape
@@ -14,6 +15,7 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, CustomJS
 from panel.io.state import set_curdoc
 from threadpoolctl import threadpool_limits
+from tornado.websocket import WebSocketClosedError
 
 from dashboard.controls import Controls
 from dashboard.density_page import BROWSER_DESIGNS, REACH, WEIGHT_UNIT, DensityPage
@@ -153,6 +155,12 @@ def _document() -> pmui.Page:
     )  # fmt: skip
 
 
+def not_a_closed_tab(record: logging.LogRecord) -> bool:
+    """Log filter: a browser that leaves in the middle of a message is no error of the server's."""
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    return not isinstance(error, WebSocketClosedError)
+
+
 def serve(port: int = 5006, address: str = "localhost", show: bool = False, **limits: Any) -> None:
     """Serve the dashboard until interrupted; prints the address.
 
@@ -172,6 +180,7 @@ def serve(port: int = 5006, address: str = "localhost", show: bool = False, **li
     # several measuring threads with one BLAS thread each, and an event loop that waits little
     threadpool_limits(1, "blas")
     sys.setswitchinterval(0.001)
+    logging.getLogger("asyncio").addFilter(not_a_closed_tab)
     print(f"quantlab dashboard: http://{address}:{port}", flush=True)
     pn.serve(
         {"/": _document}, port=port, address=address, show=show, title=TITLE, verbose=False,

@@ -54,10 +54,14 @@ def curves(
 ) -> hv.Overlay:
     """Lines by name, each (x values, y values), in a fixed order of colours and dashes."""
     lines = [
-        hv.Curve(values, x, y, label=name).opts(color=color, line_dash=dash, line_width=2.5)
+        hv.Curve(values, x, y, label=name).opts(
+            backend="bokeh", color=color, line_dash=dash, line_width=2.5
+        )
         for (name, values), color, dash in zip(named.items(), CYCLE, DASHES, strict=False)
     ]
-    return hv.Overlay(lines).opts(**(SIZE | {"legend_position": "top_right"} | options))
+    return hv.Overlay(lines).opts(
+        backend="bokeh", **(SIZE | {"legend_position": "top_right"} | options)
+    )
 
 
 def density_curves(
@@ -69,12 +73,12 @@ def density_curves(
     lines = curves({name: (u, densities[name](u)) for name, u in places.items()}, U, share)
     peaks = [
         hv.Points((density.modes, density(np.array(density.modes))), [U, share]).opts(
-            color=color, size=9, line_color="white"
+            backend="bokeh", color=color, size=9, line_color="white"
         )
         for density, color in zip(densities.values(), CYCLE, strict=False)
     ]
     return (lines * hv.Overlay(peaks)).opts(
-        **SIZE, xlim=(-limit, limit), ylim=(0, top), legend_position="top_right"
+        backend="bokeh", **SIZE, xlim=(-limit, limit), ylim=(0, top), legend_position="top_right"
     )
 
 
@@ -92,21 +96,35 @@ def bifurcation(
     outer = np.linspace(critical, 1.0, 300)
     upper = np.array([max(peaks(r)) for r in outer])
     parts: list[hv.Element] = [
-        hv.Curve(([-critical, critical], [0, 0]), RHO, y).opts(color=BLUE, line_width=3)
+        hv.Curve(([-critical, critical], [0, 0]), RHO, y).opts(
+            backend="bokeh", color=BLUE, line_width=3
+        )
     ]
     for side in (-1, 1):
         for branch in (-1, 1):
             parts.append(
-                hv.Curve((side * outer, branch * upper), RHO, y).opts(color=BLUE, line_width=3)
+                hv.Curve((side * outer, branch * upper), RHO, y).opts(
+                    backend="bokeh", color=BLUE, line_width=3
+                )
             )
         parts.append(
-            hv.Curve(([side * critical, side], [0, 0]), RHO, y).opts(color=GREY, line_dash="dashed")
+            hv.Curve(([side * critical, side], [0, 0]), RHO, y).opts(
+                backend="bokeh", color=GREY, line_dash="dashed"
+            )
         )
-        parts.append(hv.VLine(side * critical).opts(color=GREY, line_dash="dotted", line_width=1))
+        parts.append(
+            hv.VLine(side * critical).opts(
+                backend="bokeh", color=GREY, line_dash="dotted", line_width=1
+            )
+        )
     if rho is not None:
         here = list(peaks(rho))
-        parts.append(hv.Points(([rho] * len(here), here), [RHO, y]).opts(color=VERMILLION, size=11))
-    return hv.Overlay(parts).opts(**SIZE, xlim=(-1, 1), ylim=(-1.6, 1.6))
+        parts.append(
+            hv.Points(([rho] * len(here), here), [RHO, y]).opts(
+                backend="bokeh", color=VERMILLION, size=11
+            )
+        )
+    return hv.Overlay(parts).opts(backend="bokeh", **SIZE, xlim=(-1, 1), ylim=(-1.6, 1.6))
 
 
 def codebook_rug(books: Mapping[str, Codebook], scale: float = 1.0) -> hv.Overlay:
@@ -114,12 +132,13 @@ def codebook_rug(books: Mapping[str, Codebook], scale: float = 1.0) -> hv.Overla
     y = hv.Dimension("row", label="codebook")
     rows = [
         hv.Scatter((book.centers / scale, np.full(book.n_levels, float(-i))), U, y).opts(
-            marker="dash", angle=90, size=16, color=color
+            backend="bokeh", marker="dash", angle=90, size=16, color=color
         )
         for i, (book, color) in enumerate(zip(books.values(), CYCLE, strict=False))
     ]
     ticks = [(-i, name) for i, name in enumerate(books)]
     return hv.Overlay(rows).opts(
+        backend="bokeh",
         **(SIZE | {"height": 90 + 28 * len(books)}),
         yticks=ticks,
         ylim=(0.6 - len(books), 0.4),
@@ -144,13 +163,17 @@ def error_against_levels(
         )
         parts.append(
             hv.ErrorBars((k, mid, mid - low, high - mid), LEVELS, [NMSE, "below", "above"]).opts(
-                color=color
+                backend="bokeh", color=color
             )
         )
-        parts.append(hv.Scatter((k, mid), LEVELS, NMSE, label=name).opts(color=color, size=7))
+        parts.append(
+            hv.Scatter((k, mid), LEVELS, NMSE, label=name).opts(
+                backend="bokeh", color=color, size=7
+            )
+        )
     guide = curves(lines or {}, LEVELS, NMSE)
     return (guide * hv.Overlay(parts)).opts(
-        **SIZE, logx=True, logy=True, legend_position="bottom_left"
+        backend="bokeh", **SIZE, logx=True, logy=True, legend_position="bottom_left"
     )
 
 
@@ -160,7 +183,7 @@ def matrix_image(matrix: NDArray, title: str = "", limit: float | None = None) -
     bound = float(np.max(np.abs(matrix))) if limit is None else limit
     return hv.Image(
         matrix, ["column", "row"], "value", bounds=(0, 0, columns, rows), label=title
-    ).opts(
+    ).opts(backend="bokeh",
         cmap="RdBu_r", clim=(-bound, bound), colorbar=True, invert_yaxis=True, width=330,
         height=300, toolbar=None,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -11,9 +12,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from tornado.websocket import WebSocketClosedError
 
 import dashboard.measurements as service
 import quantlab as ql
+from dashboard.app import not_a_closed_tab
 from dashboard.measurements import Measurements, Point, Step, Subscription, Update
 from dashboard.pool import Pool
 from dashboard.state import ATTENTION, SYNTHETIC, DashboardState, Problem, Request
@@ -267,3 +270,12 @@ def test_held_out_error_is_that_of_the_logits(measurements: Measurements) -> Non
     assert_allclose(points["empirical"].nmse, lost / total, rtol=1e-4)
     assert points["empirical"].trials == 6
     assert points["empirical"].low < points["empirical"].nmse < points["empirical"].high
+
+
+def test_a_tab_closed_in_the_middle_of_a_message_is_not_logged(caplog) -> None:
+    logger = logging.getLogger("quantlab-test")
+    logger.addFilter(not_a_closed_tab)
+    for error in (WebSocketClosedError(), RuntimeError("mine")):
+        logger.error("Task exception was never retrieved", exc_info=error)
+    logger.error("no exception at all")
+    assert [r.exc_info and str(r.exc_info[1]) for r in caplog.records] == ["mine", None]
