@@ -11,7 +11,8 @@ import pytest
 
 from quantlab import cli
 from quantlab.experiments import claims, command, figures, reproduce
-from quantlab.experiments.claims import Claim, Finding, Run, binomial_interval
+from quantlab.experiments.attention_claims import binomial_interval
+from quantlab.experiments.claims import Claim, Finding, Run
 from quantlab.experiments.reproduce import Report
 
 ROW = {

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import scipy
 
-from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.designs import GAIN, LAW_DESIGNS, exact
 from quantlab.experiments.finite_levels import closed_form_losses, constant_table, transition_table
 from quantlab.experiments.least_squares import LEAST_SQUARES_DESIGNS, least_squares_errors
@@ -55,6 +54,7 @@ class Run:
     executor: Executor | None = None
     store: Path | None = None
     quiet: bool = False
+    model: str | None = None
 
     def sweep(self, name: str, sweep: Sweep) -> list[Row]:
         """All rows of `sweep`; the trials of one settings point share a task, and its codebooks."""
@@ -89,7 +89,7 @@ def products(run: Run) -> Finding:
         "22.3 %",
         f"{_share(at, 'closed')} at rho = 0.7",
         f"{_share(at, 'best')} (bilinear with gain)",
-        _verdict(at["closed_low"] <= 0.223 <= at["closed_high"]),
+        verdict(at["closed_low"] <= 0.223 <= at["closed_high"]),
         f"Equation (1) gives {at['exact']:.1%} for the root mean square error. The whole curve: "
         "table reduction.",
     )
@@ -130,7 +130,7 @@ def theory(run: Run) -> Finding:
             f"{CRITICAL_RHO:.4f} (1/sqrt 3)",
             f"{split:.4f}, where the centre of a {levels}-level codebook stops being densest",
             "",
-            _verdict(abs(split - CRITICAL_RHO) < 0.01),
+            verdict(abs(split - CRITICAL_RHO) < 0.01),
         ),
         Claim(
             "mse falls as K^-2 at fixed k, with the constant c(rho)",
@@ -138,7 +138,7 @@ def theory(run: Run) -> Finding:
             f"slope {min(slopes):.3f} to {max(slopes):.3f}, ratio to the leading term "
             f"{min(ratios):.3f} to {max(ratios):.3f} at K = 256, k = 1, |rho| <= 0.95",
             "",
-            _verdict(np.ptp([-2, *slopes]) < 0.05 and np.ptp([1, *ratios]) < 0.03),
+            verdict(np.ptp([-2, *slopes]) < 0.05 and np.ptp([1, *ratios]) < 0.03),
         ),
         Claim(
             "Where the closed form loses to the plain compander at finite K",
@@ -217,54 +217,9 @@ def _least_squares_row(rows: Sequence[Row], key: dict[str, Any]) -> Row:
     }  # fmt: skip
 
 
-def attention(run: Run) -> Finding:
-    """Logits of the shipped encoder's 72 heads, calibrated on some texts, measured on others."""
-    tables: dict[str, list[Row]] = {}
-    by_bits = {bits: attention_errors(bits) for bits in ((4, 8) if run.quick else (4, 6, 8))}
-    for bits, found in by_bits.items():
-        tables[f"attention wins, {bits} bits"] = win_rates(found)
-    found = by_bits[8]
-    heads = len(found.heads)
-    claims = []
-    for name, other, paper in (("FP8", "fp8_e4m3", "100 %"), ("INT8", "int_absmax", "96.5 %")):
-        closed, best = found.wins(PAPER, other), found.wins("empirical", other)
-        low, high = binomial_interval(closed, heads)
-        target = float(paper.split()[0]) / 100
-        claims.append(Claim(
-            f"Attention logits, one codebook pair a head: lower error than {name} on",
-            f"{paper} of heads (GPT-2 Small)",
-            f"{closed}/{heads} = {closed / heads:.1%} [{low:.1%}, {high:.1%}]",
-            f"{best}/{heads} = {best / heads:.1%} (empirical)",
-            _verdict(low <= target <= high),
-            "On all-MiniLM-L6-v2, the encoder that ships here, not GPT-2; 12 calibration and 6 "
-            "held-out texts.",
-        ))  # fmt: skip
-    return Finding(claims, tables, {"bits": list(by_bits), "heads": heads})
-
-
-def win_rates(table: AttentionTable) -> list[Row]:
-    """One row a design: the share of heads where it beats each other design."""
-    return [
-        {"design": name, **{
-            other: table.wins(name, other) / len(table.heads)
-            for other in table.nmse if other != name
-        }}
-        for name in table.nmse
-    ]  # fmt: skip
-
-
-def binomial_interval(wins: int, of: int) -> tuple[float, float]:
-    """95 % interval of a share (Clopper and Pearson)."""
-    from scipy.special import betaincinv
-
-    low = float(betaincinv(wins, of - wins + 1, 0.025)) if wins else 0.0
-    high = float(betaincinv(wins + 1, of - wins, 0.975)) if wins < of else 1.0
-    return low, high
-
-
 def _share(row: Row, name: str) -> str:
     return f"{row[name]:.1%} [{row[name + '_low']:.1%}, {row[name + '_high']:.1%}]"
 
 
-def _verdict(agrees: bool) -> str:
+def verdict(agrees: bool) -> str:
     return "yes" if agrees else "no"

@@ -27,6 +27,11 @@ def add_reproduce(commands: Any) -> None:
         "--store", type=Path, metavar="FOLDER",
         help="keep finished cells there, and resume from them",
     )  # fmt: skip
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="transformer for the attention heads: a folder, or a hub's name",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-figures", action="store_true", help="draw no pictures")
     parser.set_defaults(run=_reproduce)
@@ -47,7 +52,8 @@ def _reproduce(options: argparse.Namespace) -> int:
         options.output.mkdir(parents=True, exist_ok=True)
         report = reproduce(
             options.quick, runner=options.runner, workers=options.workers,
-            scheduler=options.scheduler, store=options.store, seed=options.seed, quiet=False,
+            scheduler=options.scheduler, store=options.store, seed=options.seed,
+            model=options.model, quiet=False,
         )  # fmt: skip
     except (ValueError, ImportError, RuntimeError, OSError) as error:
         print(error, file=sys.stderr)

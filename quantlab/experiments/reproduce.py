@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.experiments import claims
+from quantlab.experiments.attention_claims import attention
 from quantlab.experiments.claims import Claim, Finding, Run
 from quantlab.sweep import Row, open_executor
 
@@ -20,7 +21,7 @@ EXPERIMENTS = {
     "products": claims.products,
     "theory": claims.theory,
     "least squares": claims.least_squares,
-    "attention": claims.attention,
+    "attention": attention,
 }
 HEADER = ("claim", "paper", "ours, its design", "ours, our best", "agrees")
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
@@ -115,6 +116,7 @@ def reproduce(
     scheduler: str | None = None,
     store: str | Path | None = None,
     seed: int = 0,
+    model: str | None = None,
     only: Sequence[str] = tuple(EXPERIMENTS),
     quiet: bool = True,
 ) -> Report:
@@ -131,6 +133,8 @@ def reproduce(
         code has changed.
     seed : int
         Of every trial.
+    model : str, optional
+        For the attention experiment: a transformer's folder, or its name on a hub.
     only : sequence of str
         Some of `EXPERIMENTS`.
     quiet : bool
@@ -150,7 +154,8 @@ def reproduce(
             raise ValueError(f"experiment must be one of {tuple(EXPERIMENTS)}; got {name!r}")
     findings, seconds = {}, {}
     with open_executor(runner, workers, scheduler) as executor:
-        run = Run(quick, seed, executor, None if store is None else Path(store), quiet)
+        folder = None if store is None else Path(store)
+        run = Run(quick, seed, executor, folder, quiet, model)
         for name in only:
             start = time.perf_counter()
             findings[name] = EXPERIMENTS[name](run)
