@@ -301,10 +301,10 @@ def test_the_plan_goes_by_rows_levels_and_scales(path) -> None:
     few = "fused" if path == "kernels" else "int8"
     a, b = coded(16, 40, 16).to(DEVICE), coded(40, 30, 16, seed=1).to(DEVICE)
     fine = design_matrix(40, 30, 256)
-    assert cuda.plan_cuda(design_matrix(16, 40, 16), design_matrix(40, 30, 16)).route == few
-    assert cuda.plan_cuda(design_matrix(17, 40, 16), design_matrix(40, 30, 16)).route == "int8"
-    assert cuda.plan_cuda(design_matrix(17, 40, 16), fine).route == "half"
-    assert "would add" in cuda.plan_cuda(design_matrix(17, 40, 16), fine).reason
+    assert cuda.plan_cuda(design_matrix(128, 40, 16), design_matrix(40, 30, 16)).route == few
+    assert cuda.plan_cuda(design_matrix(129, 40, 16), design_matrix(40, 30, 16)).route == "int8"
+    assert cuda.plan_cuda(design_matrix(129, 40, 16), fine).route == "half"
+    assert "would add" in cuda.plan_cuda(design_matrix(129, 40, 16), fine).reason
     assert cuda.plan_cuda(torch.ones(2, 40, device=DEVICE), b).route == "fp32"
     assert cuda.plan_cuda(a, torch.ones(40, 2, dtype=torch.bfloat16, device=DEVICE)).route == "half"
     grouped = coded(4, 40, 16, scale=np.ones((4, 8)), group=5).to(DEVICE)
@@ -341,7 +341,8 @@ def test_float_operands_on_either_side(path, dtype) -> None:
     left, right = (
         torch.from_numpy(rng.normal(size=shape)).to(DEVICE, dtype) for shape in ((18, 20), (30, 3))
     )
-    most = {torch.float16: 3e-4, torch.bfloat16: 3e-3}.get(dtype, 1e-6)
+    # halves on the left: the fused kernel, which snaps the centres to integers
+    most = {torch.float16: 5e-3, torch.bfloat16: 5e-3}.get(dtype, 1e-6)
     c = ql.matmul(left, host.to(DEVICE))
     assert relative(c, left.double().cpu().numpy() @ host.decode(np.float64)) < most
     c = ql.matmul(host.to(DEVICE), right)
@@ -385,16 +386,23 @@ def test_out_of_memory_that_no_tile_can_help_is_raised(monkeypatch) -> None:
         ql.matmul(a, b, route="half")
 
 
-def test_fp32_is_exact_whatever_the_process_allows() -> None:
+@pytest.mark.parametrize("newer", ["ieee", "tf32", None])
+@pytest.mark.parametrize("older", ["highest", "high", "medium"])
+def test_fp32_is_exact_whatever_the_process_allows(older, newer) -> None:
     settings = torch.backends.cuda.matmul
-    before = settings.fp32_precision
-    settings.fp32_precision = "tf32"
     try:
+        torch.set_float32_matmul_precision(older)
+        if newer is not None:
+            settings.fp32_precision = newer
+        before = settings.fp32_precision
         with routes.without_tf32():
             assert settings.fp32_precision == "ieee"
-        assert settings.fp32_precision == "tf32"
+            assert settings.allow_tf32 is False  # raises if the two settings differ
+        assert settings.fp32_precision == before
+        if newer is None:
+            assert torch.get_float32_matmul_precision() == older
     finally:
-        settings.fp32_precision = before
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_operands_in_the_wrong_place_say_so() -> None:

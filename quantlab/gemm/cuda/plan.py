@@ -12,8 +12,8 @@ from quantlab.gemm.dispatch import TOLERANCE, Plan
 
 ROUTES = ("int8", "fused", "half", "fp32")
 
-#: Rows up to which each packed code is read and decoded once, by the fused kernel.
-FEW_ROWS = 16
+#: Rows that one tile of the fused kernel holds: up to here each packed code is decoded once.
+FEW_ROWS = 128
 # products of 127 x 127 that an int32 holds, rounded down to whole tiles
 _MOST_INNER = 131072
 _SAMPLES = 1024
@@ -25,12 +25,12 @@ def choose(a: Any, b: Any, route: str | None = None) -> Plan:
     In order, the first that holds (what each should cost: benchmarks/results/cuda.md):
 
     1. "fp32", decode and multiply in float32: where an operand is a float32 or float64 tensor.
-    2. "fused", with Triton, at most 16 rows, and no scale that varies along the inner dimension:
+    2. "fused", with Triton, at most 128 rows, and no scale that varies along the inner dimension:
        packed codes are read once and decoded on chip into halves; the left operand may be a
        float16 or bfloat16 tensor. Up to 16 levels the halves are integers of a grid, where that
        adds under 1 % to the codes' error: nibbles become those in two instructions each.
     3. "int8", where snapping the centres to a grid adds under 1 % to the codes' error (up to about
-       K = 32): decode to bytes, multiply bytes on the tensor cores. Past a few rows a code would be
+       K = 32): decode to bytes, multiply bytes on the tensor cores. Past 128 rows a code would be
        decoded once for every tile that needs it; decoding once, ahead, costs less.
     4. "half", decode to halves, multiply those with float32 sums: the rest.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
+from quantlab.codebook import Codebook
 from quantlab.codes.device import DeviceCodedMatrix, has_kernels
 from quantlab.codes.device_coding import center_table, decoded
 from quantlab.gemm.cuda.plan import is_half, varies
@@ -74,8 +75,7 @@ def _product_int8(a: DeviceCodedMatrix, b: DeviceCodedMatrix, plan: Plan, c: Any
     # stored transposed: integer tensor cores want both operands along k
     right = torch.empty((_up(n, 32), _up(k, _ALIGN)), dtype=torch.int8, device=device)
     for coded, grid, out in ((a, plan.grids[0], left), (b, plan.grids[1], right.T)):
-        table = torch.from_numpy(grid.table.astype(np.int8)).to(device)
-        decoded(coded, table, out)
+        decoded(coded, _integers(grid.table.tobytes(), torch.int8, str(device)), out)
     scale = plan.grids[0].scale * plan.grids[1].scale
 
     def library() -> None:
@@ -109,9 +109,10 @@ def _product_fused(a: Any, b: DeviceCodedMatrix, plan: Plan, c: Any) -> None:
             tables.append(a)  # not looked at
             continue
         if grid is None:
-            table, factor = _half_table(operand, kind)
+            table, factor = _half_table(operand.codebook, kind, str(c.device))
         else:
-            table, factor = torch.from_numpy(grid.table).to(c.device, kind), grid.scale
+            table = _integers(grid.table.tobytes(), kind, str(c.device))
+            factor = grid.scale
         tables.append(table)
         scale *= factor
     candidates = [
@@ -158,7 +159,7 @@ def _halves(operand: Any, kind: Any, inner: int) -> tuple[Any, Any]:
     """A matrix of `kind` and the factor that it lacks besides a scale for its rows or columns."""
     if not isinstance(operand, DeviceCodedMatrix):
         return operand.to(kind), 1.0
-    table, scale = _half_table(operand, kind)
+    table, scale = _half_table(operand.codebook, kind, str(operand.device))
     if not varies(operand, inner):
         return decoded(operand, table), scale
     largest = operand.scale.abs().max()
@@ -167,13 +168,21 @@ def _halves(operand: Any, kind: Any, inner: int) -> tuple[Any, Any]:
     return values.to(kind), largest * scale
 
 
-def _half_table(coded: DeviceCodedMatrix, kind: Any) -> tuple[Any, float]:
+@lru_cache(maxsize=256)
+def _half_table(codebook: Codebook, kind: Any, device: str) -> tuple[Any, float]:
     """Centres over the largest magnitude, as halves, and that magnitude."""
     import torch
 
-    largest = float(np.abs(coded.codebook.centers).max())
-    wide = center_table(coded.codebook, torch.float64, str(coded.device))
-    return (wide / largest).to(kind), largest
+    largest = float(np.abs(codebook.centers).max())
+    return (center_table(codebook, torch.float64, device) / largest).to(kind), largest
+
+
+@lru_cache(maxsize=256)
+def _integers(table: bytes, kind: Any, device: str) -> Any:
+    """A grid's integers by code, as `kind`; kept, since a copy to the device makes it wait."""
+    import torch
+
+    return torch.from_numpy(np.frombuffer(table, np.int16).astype(np.float32)).to(device, kind)
 
 
 def _rows(operand: Any, start: int, stop: int) -> Any:
@@ -195,13 +204,18 @@ def without_tf32() -> Iterator[None]:
     """float32 products by float32 arithmetic, whatever the process allows elsewhere."""
     import torch
 
+    # torch keeps an older and a newer setting; the older one's setter sets both, and it cannot be
+    # read while they differ, where the newer one is what counts
     settings = torch.backends.cuda.matmul
-    name, exact = (
-        ("fp32_precision", "ieee") if hasattr(settings, "fp32_precision") else ("allow_tf32", False)
-    )
-    before = getattr(settings, name)
-    setattr(settings, name, exact)
+    newer = getattr(settings, "fp32_precision", None)
+    try:
+        older = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        older = "highest"
+    settings.allow_tf32 = False
     try:
         yield
     finally:
-        setattr(settings, name, before)
+        torch.set_float32_matmul_precision(older)
+        if newer is not None:
+            settings.fp32_precision = newer

@@ -1,0 +1,127 @@
+"""What benchmarks/cuda.py times: each contender, the work it cannot do without, and its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from _cuda_time import Row, Stage
+from _peers_cuda import PEERS
+
+import quantlab as ql
+from quantlab.gemm.cuda.plan import FEW_ROWS
+
+THREE = "3 x cuBLAS bf16 (limit 4)"
+HALF, FULL = torch.bfloat16, torch.float32
+
+
+def tensor(seed: int, *shape: int, dtype: torch.dtype = FULL) -> torch.Tensor:
+    generator = torch.Generator("cuda").manual_seed(seed)
+    return torch.randn(shape, device="cuda", generator=generator).to(dtype)
+
+
+def coded(seed: int, rows: int, columns: int, n_levels: int) -> ql.CodedMatrix:
+    codebook, _ = ql.design_companding(ql.GaussianPair(0.8), n_levels)
+    return ql.encode(tensor(seed, rows, columns), codebook, packed=True)
+
+
+def library(seed: int, m: int, k: int, n: int, dtype: torch.dtype, tf32: bool) -> Callable:
+    a, b = tensor(seed, m, k, dtype=dtype), tensor(seed + 99, k, n, dtype=dtype)
+    c = torch.empty(m, n, device="cuda", dtype=dtype)
+
+    def call() -> None:
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.mm(a, b, out=c)
+
+    return call
+
+
+def integers(seed: int, m: int, k: int, n: int) -> Callable:
+    generator = torch.Generator("cuda").manual_seed(seed)
+    a, b = (
+        torch.randint(-127, 128, (rows, k), dtype=torch.int8, device="cuda", generator=generator)
+        for rows in (m, n)
+    )
+    return lambda: torch._int_mm(a, b.T)
+
+
+def ours(
+    seed: int, m: int, k: int, n: int, n_levels: int = 16, halves: bool = False,
+    route: str | None = None,
+) -> Callable:  # fmt: skip
+    b = coded(seed + 99, k, n, n_levels)
+    a = tensor(seed, m, k, dtype=HALF) if halves else coded(seed, m, k, n_levels)
+    return lambda: ql.matmul(a, b, route=route)
+
+
+def peer(seed: int, m: int, k: int, n: int, name: str) -> Callable:
+    return PEERS[name](tensor(seed, m, k, dtype=HALF), tensor(seed + 99, k, n, dtype=HALF))
+
+
+def products(m: int, k: int, n: int) -> Iterator[Row]:
+    """Every contender at one shape; the first is what the others' ratios are to."""
+    setting, ops = f"({m}, {k}) x ({k}, {n})", 2.0 * m * k * n
+    left, right, out = float(m * k), float(k * n), float(m * n)
+    entries = left + right
+
+    def row(name: str, stages: list[Stage], make: Callable, held: float, target: str = "") -> Row:
+        return Row(setting, name, stages, partial(make, m=m, k=k, n=n), held, target)
+
+    bf16 = partial(library, dtype=HALF, tf32=False)
+    yield row("cuBLAS bf16", [Stage(2 * (entries + out), ops)], bf16, 2 * entries)
+    if m > 16:
+        for unit, tf32 in (("fp32", False), ("tf32", True)):
+            name = f"cuBLAS float32, tf32 {'on' if tf32 else 'off'}"
+            make = partial(library, dtype=FULL, tf32=tf32)
+            yield row(name, [Stage(4 * (entries + out), ops, unit)], make, 4 * entries)
+        stage = Stage(entries + 4 * out, ops, "int8")
+        yield row("torch._int_mm, bytes at hand", [stage], integers, entries)
+
+    target = THREE if m <= 16 else "1.5 x cuBLAS bf16" if (m, k, n) == (8192,) * 3 else ""
+    name = "quantlab, 4 bit x 4 bit packed"
+    if m <= FEW_ROWS:
+        yield row(name, [Stage(entries / 2 + 4 * out, ops)], ours, entries / 2, target)
+        stage = Stage(2 * left + right / 2 + 4 * out, ops)
+        make = partial(ours, halves=True)
+        yield row("quantlab, bf16 x 4 bit packed", [stage], make, right / 2, target)
+    else:
+        decode = Stage(1.5 * entries)
+        stages = [decode, Stage(entries + 4 * out, ops, "int8")]
+        yield row(name, stages, ours, entries / 2, target)
+        stages = [Stage(4.5 * entries), Stage(4 * (entries + out), ops, "fp32")]
+        yield row(name + ", float32", stages, partial(ours, route="fp32"), entries / 2)
+    stages = [Stage(entries + 4 * out, ops)]
+    if m > FEW_ROWS:
+        stages = [Stage(3 * entries), Stage(2 * entries + 4 * out, ops)]
+    yield row("quantlab, 8 bit x 8 bit", stages, partial(ours, n_levels=256), entries)
+    if m <= FEW_ROWS:
+        for name in PEERS:
+            stage = Stage(2 * left + right / 2 + 2 * out, ops)
+            yield row(name, [stage], partial(peer, name=name), right / 2)
+
+
+def encodings(size: int) -> Iterator[Row]:
+    """Codes of float32, packed, beside a copy, which writes as many bytes as it reads."""
+    entries = float(size) * size
+    setting = f"encode {size} x {size} float32"
+
+    def copy(seed: int) -> Callable:
+        x = tensor(seed, size, size)
+        out = torch.empty_like(x)
+        return lambda: out.copy_(x)
+
+    def encode(seed: int, n_levels: int) -> Callable:
+        codebook, _ = ql.design_companding(ql.GaussianPair(0.8), n_levels)
+        x = tensor(seed, size, size)
+        return lambda: ql.encode(x, codebook, packed=True)
+
+    yield Row(setting, "copy", [Stage(8 * entries)], copy, 4 * entries)
+    for n_levels in (4, 16, 256):
+        bits = (n_levels - 1).bit_length()
+        make = partial(encode, n_levels=n_levels)
+        # it waits for the word that all values are finite: that cannot be recorded in a graph
+        yield Row(
+            setting, f"quantlab, K = {n_levels}, packed", [Stage((4 + bits / 8) * entries)], make,
+            4 * entries, "60 % of copy bandwidth", recordable=False,
+        )  # fmt: skip
