@@ -70,6 +70,19 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
        exception: panels of B are decoded in cache and used by all rows, packed codes are read once.
     3. int16 where that adds under 1 % (K = 256 and below): half the rate of int8.
     4. fp32.
+
+    Raises
+    ------
+    ValueError
+        If `route` is unknown, or impossible for these operands.
+
+    Examples
+    --------
+    >>> import quantlab as ql
+    >>> coded = ql.encode([[-0.9, 0.2], [0.4, 1.3]], ql.Codebook([-1.0, -0.3, 0.3, 1.0]))
+    >>> chosen = plan(coded, coded)
+    >>> chosen.route, chosen.share < 0.01
+    ('int8', True)
     """
     if route is not None and route not in ROUTES:
         raise ValueError(f"route must be one of {ROUTES} or None; got {route!r}")
