@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help dashboard lab test reproduce clean
+.PHONY: help dashboard lab test site reproduce clean
 
 help:
 	@echo "make dashboard [PORT=5006]   serve the dashboard"
 	@echo "make lab                     open the notebooks in JupyterLab"
 	@echo "make test                    run every test, the browser tests included"
+	@echo "make site                    the course as a folder of pages that need no server: site/index.html"
 	@echo "make reproduce               the paper's claims beside ours, half an hour; QUICK=1: two minutes"
 	@echo "make clean                   remove the virtual environment and caches"
 
@@ -26,6 +27,9 @@ lab: $(VENV)/.lab
 test: $(VENV)/.test
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/python -m pytest
+
+site: $(VENV)/.lab
+	$(BIN)/python website/build.py
 
 reproduce: $(VENV)/.figures
 	$(BIN)/quantlab reproduce --output benchmarks/results/reproduce $(if $(QUICK),--quick)

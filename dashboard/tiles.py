@@ -69,7 +69,7 @@ def tile_explorer(tile: Tile) -> Column:
         ys = [y + r for _ in range(columns) for r in range(rows)]
         plot.quad(xs, [c + step for c in xs], [r + 1 for r in ys], ys, **outline)
     texts: tuple[tuple[float, float, str], ...] = (
-        (0, _TOP + 0.2, f"A: {tile.rows} rows x 4 bytes a block"),
+        (0, down + 0.2, f"A: {tile.rows} rows x 4 bytes a block"),
         (_LEFT - 0.4, _TOP + groups / 2, f"B: 4 rows x {tile.columns} columns a block"),
         (_LEFT, -1.1, f"C: {tile.rows} x {tile.columns} int32 sums a tile, in registers"),
     )

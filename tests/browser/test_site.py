@@ -1,0 +1,142 @@
+"""The static site: whole, local, and alive in a browser that has only the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Page
+
+from website.build import build, problems
+
+ROOT = Path(__file__).parents[2]
+MATHJAX_ERRORS = "[data-mml-node=merror]"
+CENTRE = """() => {
+  const line = Bokeh.documents[0].get_model_by_name("line").data;
+  return line.optimal[Math.floor(line.u.length / 2)];
+}"""
+PROSE = """() => {
+  const main = document.querySelector("main").cloneNode(true);
+  main.querySelectorAll("code, pre, script").forEach((part) => part.remove());
+  return main.textContent;
+}"""
+OPENING = """# 08 · A page of its own
+
+**What you will know at the end:** what $1/\\sqrt3$ looks like; and more.
+
+**Time:** no time at all."""
+DISPLAY = """## A formula
+
+$$\\lambda^\\star(u) \\propto e^{-u^2/6} \\tag{1}$$
+
+`$not a formula$`, the [page before](07_before.ipynb) and a [paper](https://arxiv.org/abs/2603.19559)."""
+
+
+def write_notebook(path: Path, *sources: str) -> Path:
+    notebook = nbformat.v4.new_notebook()
+    for source in sources:
+        of_text = source.startswith("#")
+        make = nbformat.v4.new_markdown_cell if of_text else nbformat.v4.new_code_cell
+        notebook.cells.append(make(source))
+    notebook.cells[-1].metadata["tags"] = ["kernel"]
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    before = write_notebook(folder / "07_before.ipynb", OPENING.replace("08", "07"), "1 / 0")
+    after = write_notebook(
+        folder / "08_page.ipynb",
+        OPENING,
+        "from quantlab import views\nfrom dashboard.explorer import density_explorer\n"
+        "views.load_notebook()",
+        DISPLAY,
+        "views.show(density_explorer(rho=0.3))",
+        "raise RuntimeError('a cell that needs a kernel is not run')",
+    )
+    build(folder / "site", [before, after])
+    return folder / "site"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["index", "08_page"])
+def test_it_lives_without_a_server(site: Path, page: Page, name: str, width: int) -> None:
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on(
+        "request",
+        lambda sent: (
+            complaints.append(sent.url)
+            if not sent.url.startswith((site.as_uri(), "data:", "blob:"))
+            else None
+        ),
+    )
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto((site / f"{name}.html").as_uri())
+    page.wait_for_function("document.documentElement.dataset.drawn")
+
+    assert page.locator(".formula svg").count() >= 2
+    assert page.locator(MATHJAX_ERRORS).count() == 0
+    assert "$" not in page.evaluate(PROSE)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    canvas = page.locator("canvas").first.bounding_box()
+    assert canvas is not None
+    assert 0.6 * min(width, 640) < canvas["width"] < width
+
+    before = page.evaluate(CENTRE)
+    slider = page.get_by_role("slider")
+    slider.press("End")  # rho = 1
+    page.wait_for_function(f"({CENTRE})() === 0")
+    assert before > 0.1
+    assert complaints == []
+
+
+def test_pages_link_to_each_other(site: Path) -> None:
+    assert list(problems(site)) == []
+    page = (site / "08_page.html").read_text()
+    assert 'href="07_before.html"' in page
+    assert "make lab" in page  # in place of what a cell would show that needs a kernel
+    assert "RuntimeError" in page  # its source is shown
+
+
+@pytest.mark.parametrize(
+    ("addition", "complaint"),
+    [
+        ('<script src="https://example.org/x.js"></script>', "loads https://example.org/x.js"),
+        ('<link rel="stylesheet" href="//example.org/x.css">', "loads //example.org/x.css"),
+        ('<img src="missing.png">', "missing.png, which is not in the site"),
+        ('<a href="09_missing.html">9</a>', "09_missing.html, which is not in the site"),
+        ('<a href="../secret.html">up</a>', "../secret.html, which is not in the site"),
+        ('<a href="index.html#nowhere">x</a>', "index.html has no such place"),
+        ('<p style="background: url(https://example.org/x.png)">', "loads https://example.org"),
+    ],
+)
+def test_what_leaves_the_folder_is_found(site: Path, addition: str, complaint: str) -> None:
+    extra = site / "extra.html"
+    extra.write_text(f"<html><body>{addition}</body></html>")
+    try:
+        (found,) = problems(site)
+    finally:
+        extra.unlink()
+    assert complaint in found
+
+
+def test_a_style_that_asks_elsewhere_is_found(site: Path) -> None:
+    style = site / "assets/extra.css"
+    style.write_text("@import 'https://example.org/x.css'; p { background: url(x.png) }")
+    try:
+        found = list(problems(site))
+    finally:
+        style.unlink()
+    assert len(found) == 2
+
+
+def test_it_empties_no_folder_that_is_not_a_site(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("keep")
+    with pytest.raises(ValueError, match="neither empty nor a site"):
+        build(tmp_path, [])
+    assert (tmp_path / "letter.txt").read_text() == "keep"
