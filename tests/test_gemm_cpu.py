@@ -367,7 +367,8 @@ if sys.argv[1:] == ["multiply"]:
     assert np.array_equal(ql.matmul(a, a), a.decode() @ a.decode())
 """
     script = f"import sys; sys.path.insert(0, {str(tmp_path / 'lib')!r})\n{script}"
-    cache = {"HOME": str(place), "XDG_CACHE_HOME": str(place), "QUANTLAB_TILE": "portable"}
+    cache = {"HOME": str(place), "XDG_CACHE_HOME": str(place), "NUMBA_CACHE_DIR": ""}
+    cache["QUANTLAB_TILE"] = "portable"
     jobs = ["multiply"] if home == "blocked" else []  # compiling takes seconds: once will do
     done = run(script, *jobs, **cache, PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 0, done.stderr
