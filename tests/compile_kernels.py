@@ -14,7 +14,7 @@ from quantlab.gemm.cuda import kernels
 from quantlab.gemm.cuda.launch import FUSED_CONFIGS, INT8_CONFIGS, Tile
 
 HOPPER = GPUTarget("cuda", 90, 32)
-UNALIGNED = {"rows", "m", "scale", "bad"}
+UNALIGNED = {"rows", "m", "scale", "lowest", "bad"}
 
 
 def compiled(kernel, pointers: dict[str, str], constants: dict[str, object], tile: Tile):
@@ -22,7 +22,7 @@ def compiled(kernel, pointers: dict[str, str], constants: dict[str, object], til
     names = kernel.arg_names
     signature, aligned = {}, {}
     for i, name in enumerate(names):
-        default = "fp32" if name == "scale" else "i32"
+        default = "fp32" if name in ("scale", "lowest") else "i32"
         signature[name] = "constexpr" if name in constants else pointers.get(name, default)
         if name not in constants and name not in UNALIGNED:
             aligned[(i,)] = [["tt.divisibility", 16]]

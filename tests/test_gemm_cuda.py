@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
 from quantlab.codes.device import DeviceCodedMatrix
-from quantlab.codes.device_coding import encode_tensor
+from quantlab.codes.device_coding import center_table, decoded, encode_tensor
 from quantlab.gemm import matmul_reference
 
 torch = pytest.importorskip("torch", reason="torch is not installed: nothing of CUDA is tested")
@@ -89,6 +89,7 @@ def test_a_transposed_or_sliced_tensor_is_encoded_as_it_reads(path) -> None:
         assert_array_equal(encode_tensor(view, book(16)).codes.cpu(), host.codes)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")  # the interpreter's zero times infinity
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite_is_named(path, value) -> None:
     x = torch.zeros(3, 70, device=DEVICE)
@@ -125,6 +126,16 @@ def test_decode_and_the_way_back(path, packed, scale) -> None:
     assert type(back) is ql.CodedMatrix
     assert_array_equal(back.codes, host.codes)
     assert_array_equal(back.decode(), host.decode())
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_decoding_pads_with_zeros(path, transposed) -> None:
+    matrix = coded(5, 9, 7).to(DEVICE)
+    table = center_table(matrix.codebook, torch.float32, str(DEVICE))
+    out = torch.empty(16, 8, device=DEVICE).T if transposed else torch.empty(8, 16, device=DEVICE)
+    expected = np.zeros((8, 16), np.float32)
+    expected[:5, :9] = matrix.numpy().decode()
+    assert_array_equal(decoded(matrix, table, out).cpu(), expected)
 
 
 def test_parts_share_memory_and_scales(path) -> None:

@@ -15,20 +15,22 @@ import triton.language as tl
 
 @triton.jit
 def encode_kernel(
-    x, thresholds, out, bad, columns, width, x_stride, out_stride,
+    x, thresholds, out, bad, columns, width, x_stride, out_stride, lowest,
     BITS: tl.constexpr, STEPS: tl.constexpr, N_COUNTED: tl.constexpr, GROUPS: tl.constexpr,
 ):  # fmt: skip
-    # x (rows, columns); thresholds: increasing if N_COUNTED, else a search tree of 2^STEPS nodes,
-    # node i's children at 2i and 2i + 1; out (rows, width) uint8; bad (1,) int32
+    # x (rows, columns), none of it below `lowest`; thresholds: increasing if N_COUNTED, else a
+    # search tree of 2^STEPS nodes, node i's children at 2i and 2i + 1; out (rows, width) uint8;
+    # bad (1,) int32
     row = tl.program_id(0).to(tl.int64)
     group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)
     place = tl.arange(0, 8)
     column = group[:, None] * 8 + place[None, :]
     inside = column < columns
-    value = tl.load(x + row * x_stride + column, inside, other=0.0)
+    # beyond the last column: a value of code 0
+    value = tl.load(x + row * x_stride + column, inside, other=lowest)
     value = value.to(thresholds.dtype.element_ty)
-    strange = (value != value) | (tl.abs(value) == float("inf"))
-    if tl.max(strange.to(tl.int32).reshape([GROUPS * 8]), 0) > 0:
+    # zero times a value is zero, unless that is not finite
+    if tl.sum((value * 0).reshape([GROUPS * 8]), 0) != 0:
         tl.atomic_max(bad, 1)
 
     if N_COUNTED > 0:
@@ -40,17 +42,19 @@ def encode_kernel(
         for _ in tl.static_range(STEPS):
             node = 2 * node + (value > tl.load(thresholds + node)).to(tl.int32)
         code = node - (1 << STEPS)
-    code = tl.where(inside, code, 0)
 
     start = out + row * out_stride
     if BITS == 8:
         tl.store(start + column, code.to(tl.uint8), inside)
     else:
         # eight codes are BITS whole bytes
-        word = tl.sum(code.to(tl.int64) << (place * BITS)[None, :].to(tl.int64), 1)
-        byte = group[:, None] * BITS + place[None, :]
-        value8 = (word[:, None] >> (8 * place)[None, :].to(tl.int64)) & 255
-        tl.store(start + byte, value8.to(tl.uint8), (place < BITS)[None, :] & (byte < width))
+        KIND: tl.constexpr = tl.uint32 if BITS <= 4 else tl.uint64
+        BYTES: tl.constexpr = 4 if BITS <= 4 else 8
+        word = tl.sum(code.to(KIND) << (place * BITS)[None, :].to(KIND), 1)
+        at = tl.arange(0, BYTES)
+        byte = group[:, None] * BITS + at[None, :]
+        held = (word[:, None] >> (8 * at)[None, :].to(KIND)).to(tl.uint8)
+        tl.store(start + byte, held, (at < BITS)[None, :] & (byte < width))
 
 
 @triton.jit
@@ -121,10 +125,13 @@ def decode(codes: Any, bits: int, shape: tuple[int, int], table: Any, out: Any) 
 
 def encode(x: Any, thresholds: Any, n_counted: int, bits: int, out: Any, bad: Any) -> None:
     """Codes of x (rows, columns) into `out`, packed at `bits`; bad[0] = 1 if one is not finite."""
+    import torch
+
     groups = 128
     steps = thresholds.numel().bit_length() - 1
+    lowest = torch.finfo(x.dtype).min
     grid = (x.shape[0], triton.cdiv(x.shape[1], 8 * groups))
     encode_kernel[grid](
-        x, thresholds, out, bad, x.shape[1], out.shape[1], x.stride(0), out.stride(0),
+        x, thresholds, out, bad, x.shape[1], out.shape[1], x.stride(0), out.stride(0), lowest,
         bits, steps, n_counted, groups,
     )  # fmt: skip
