@@ -14,8 +14,8 @@ from quantlab.pairs import GaussianPair
 from quantlab.pairs.base import FloatArray
 
 _REACH = 9.0
-# of a conditional standard deviation: cubic splines are then right to 1e-8
-_STEP = 1 / 16
+# of a conditional standard deviation: cubic splines are then right to 1e-6
+_STEP = 1 / 8
 MOST_RHO = 0.9999
 
 
