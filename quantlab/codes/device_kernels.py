@@ -18,7 +18,7 @@ def encode_kernel(
     x, thresholds, out, bad, columns, width, x_stride, out_stride, lowest,
     BITS: tl.constexpr, STEPS: tl.constexpr, N_COUNTED: tl.constexpr, GROUPS: tl.constexpr,
 ):  # fmt: skip
-    # x (rows, columns), none of it below `lowest`; thresholds: increasing if N_COUNTED, else a
+    # x (rows, columns); lowest: finite, below the thresholds; thresholds: increasing if N_COUNTED, else a
     # search tree of 2^STEPS nodes, node i's children at 2i and 2i + 1; out (rows, width) uint8;
     # bad (1,) int32
     row = tl.program_id(0).to(tl.int64)
@@ -129,7 +129,8 @@ def encode(x: Any, thresholds: Any, n_counted: int, bits: int, out: Any, bad: An
 
     groups = 128
     steps = thresholds.numel().bit_length() - 1
-    lowest = torch.finfo(x.dtype).min
+    # an argument of a kernel is a float32
+    lowest = max(torch.finfo(x.dtype).min, torch.finfo(torch.float32).min)
     grid = (x.shape[0], triton.cdiv(x.shape[1], 8 * groups))
     encode_kernel[grid](
         x, thresholds, out, bad, x.shape[1], out.shape[1], x.stride(0), out.stride(0), lowest,
