@@ -67,6 +67,26 @@ def main() -> None:
         results[f"encode {bits}"] = compiled(
             device_kernels.encode_kernel, pointers, constants, plain
         )
+    # the sizes and strides of one row, one column or one step become constants
+    for name in ("m", "k", "n", "a_width"):
+        one = {**three, "A_BITS": 4, name: 1}
+        results[f"fused {name} = 1"] = compiled(
+            kernels.product_kernel, fused, one, FUSED_CONFIGS[0]
+        )
+    for name in ("m", "n"):
+        constants = {**blocks(INT8_CONFIGS[0]), "GROUP": 8, name: 1}
+        pointers = {"a": "*i8", "b": "*i8", "c": "*fp32"}
+        results[f"int8 {name} = 1"] = compiled(
+            kernels.int8_kernel, pointers, constants, INT8_CONFIGS[0]
+        )
+    ones = {"columns": 1, "width": 1, "x_stride": 1, "out_stride": 1}
+    pointers = {"x": "*fp64", "thresholds": "*fp64", "out": "*u8", "bad": "*i32"}
+    constants = {"BITS": 3, "STEPS": 3, "N_COUNTED": 0, "GROUPS": 128, **ones}
+    results["encode 1 x 1"] = compiled(device_kernels.encode_kernel, pointers, constants, plain)
+    ones = {"rows": 1, "columns": 1, "width": 1, "stride": 1}
+    pointers = {"codes": "*u8", "table": "*fp32", "out": "*fp32"}
+    constants = {"BITS": 5, "TRANSPOSED": True, "HEIGHT": 64, "WIDTH": 128, **ones}
+    results["decode 1 x 1"] = compiled(device_kernels.decode_kernel, pointers, constants, plain)
     for name, result in results.items():
         print(name, result.metadata.shared)
 

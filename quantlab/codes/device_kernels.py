@@ -18,9 +18,9 @@ def encode_kernel(
     x, thresholds, out, bad, columns, width, x_stride, out_stride, lowest,
     BITS: tl.constexpr, STEPS: tl.constexpr, N_COUNTED: tl.constexpr, GROUPS: tl.constexpr,
 ):  # fmt: skip
-    # x (rows, columns); lowest: finite, below the thresholds; thresholds: increasing if N_COUNTED, else a
-    # search tree of 2^STEPS nodes, node i's children at 2i and 2i + 1; out (rows, width) uint8;
-    # bad (1,) int32
+    # x (rows, columns); lowest: finite, below the thresholds; out (rows, width) uint8; bad (1,)
+    # thresholds: increasing if N_COUNTED, else a search tree of 2^STEPS nodes, node i's children
+    # at 2i and 2i + 1
     row = tl.program_id(0).to(tl.int64)
     group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)
     place = tl.arange(0, 8)
