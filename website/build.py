@@ -32,6 +32,7 @@ ROOT = HERE.parent
 BOKEH = ("bokeh", "bokeh-widgets", "bokeh-mathjax")
 #: Cells with this tag need a running kernel, and are shown without being run.
 KERNEL = "kernel"
+_LOADS_BOKEH = ("views.load_notebook()", "pn.extension(")
 _NEEDS_KERNEL = "<p class='note'>This needs a running kernel: <code>make lab</code>.</p>"
 _LIMIT_BYTES = 40_000_000
 
@@ -88,7 +89,7 @@ def read(path: Path) -> Page:
         resources={"metadata": {"path": str(ROOT)}},
     ).execute()  # fmt: skip
     for cell in notebook.cells:
-        if "views.load_notebook()" in cell.source and cell.cell_type == "code":
+        if any(call in cell.source for call in _LOADS_BOKEH) and cell.cell_type == "code":
             cell.outputs = []  # BokehJS, which the page has already
         if KERNEL in cell.metadata.get("tags", ()):
             cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": _NEEDS_KERNEL})]

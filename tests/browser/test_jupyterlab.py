@@ -86,3 +86,23 @@ def test_the_phase_transition_in_jupyterlab(lab: str, page: Page) -> None:
     assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
     own = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
     assert [url for url in outside if not url.startswith(own)] == []
+
+
+@pytest.mark.browser
+def test_the_dashboard_in_jupyterlab(lab: str, page: Page) -> None:
+    outside: list[str] = []
+    page.on("request", lambda request: outside.append(request.url))
+    page.set_default_timeout(90_000)
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    page.goto(f"{lab}/lab/tree/00_start_here.ipynb?reset")
+    page.locator(".jp-Notebook mjx-container").first.wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+
+    embedded = page.locator(".jp-CodeCell", has_text="create_app()").last
+    embedded.scroll_into_view_if_needed()
+    embedded.get_by_role("slider").first.wait_for()
+    embedded.locator("canvas").first.wait_for()
+    assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
+    own = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+    assert [url for url in outside if not url.startswith(own)] == []
