@@ -26,9 +26,18 @@ function drawFormulas(root) {
       parts.push(node.data.slice(end, match.index), drawn(match[1] ?? match[2], match[1] != null));
       end = match.index + match[0].length;
     }
-    // no line may begin with the mark that follows a formula
-    const rest = node.data.slice(end);
-    node.replaceWith(...parts, /^[.,;:?!)]/.test(rest) ? `\u2060${rest}` : rest);
+    if (parts.length === 0) continue;
+    const rest = node.data.slice(end), mark = rest.match(/^[.,;:?!)]+/)?.[0] ?? "";
+    if (mark && !parts.at(-1).classList.contains("display")) {
+      // no line may begin with the mark that follows a formula
+      const unbroken = document.createElement("span");
+      unbroken.style.whiteSpace = "nowrap";
+      unbroken.append(parts.pop(), mark);
+      parts.push(unbroken, rest.slice(mark.length));
+    } else {
+      parts.push(rest);
+    }
+    node.replaceWith(...parts);
   }
 }
 
