@@ -14,16 +14,14 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
 from quantlab.codes.device import DeviceCodedMatrix
 from quantlab.codes.device_coding import center_table, decoded, encode_tensor
-from quantlab.gemm import matmul_reference
-
-torch = pytest.importorskip("torch", reason="torch is not installed: nothing of CUDA is tested")
-cuda = pytest.importorskip("quantlab.gemm.cuda")
-routes = pytest.importorskip("quantlab.gemm.cuda.routes")
+from quantlab.gemm import cuda, matmul_reference
+from quantlab.gemm.cuda import routes
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = torch.device("cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda")

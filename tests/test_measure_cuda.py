@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
 from quantlab import measure_cuda
 
-torch = pytest.importorskip("torch", reason="torch is not installed: nothing of CUDA is tested")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SHAPE = (6, 20, 7)
 
