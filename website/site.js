@@ -46,6 +46,12 @@ function fit(model) {
   const children = model.children ?? [];
   children.forEach(fit);
   const width = model.width ?? Math.max(...children.map((child) => child.max_width ?? 0));
+  const legends = (model.center ?? []).filter((part) => part.type === "Legend");
+  if (legends.length > 0 && innerWidth < 560) {
+    // on a phone it would hide the curves
+    const center = model.center.filter((part) => !legends.includes(part));
+    model.setv({center, below: [...model.below, ...legends]});
+  }
   if (width > 0) model.setv({max_width: width, sizing_mode: "stretch_width"});
 }
 
