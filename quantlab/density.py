@@ -15,7 +15,7 @@ from quantlab.pairs import GaussianPair, Operand, Pair
 from quantlab.pairs.base import FloatArray
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(16)
-# scipy's hyperu is right to 3e-15 from here on and loses up to ten digits below (1.4e-10 at 0.1)
+# scipy's hyperu is right to 3e-15 from here on and loses up to six digits below (1.4e-10 at 0.1)
 _SMALL_RHO = 0.3
 # trapezoidal nodes u = e^s: the integrand is analytic in |Im s| < pi/4 for every rho, so that a
 # step of 1/8 leaves 1e-16, and below e^-40 nothing is left
