@@ -52,7 +52,7 @@ def gaussian_normalizer(rho: float) -> float:
     -----
     The integral is [1]'s; its closed form is derived in notebooks/02 and used for |rho| >= 0.3.
     Below, where floating-point U is inaccurate, the trapezoidal rule in s = log u gives the same
-    integral to rounding for every rho (the browser uses it throughout).
+    integral to rounding for every rho.
 
     Examples
     --------
