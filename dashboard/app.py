@@ -5,134 +5,142 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from functools import cache, partial
+from collections.abc import Callable, Mapping
 from html import escape
-from pathlib import Path
-from typing import Any
+from importlib import import_module
+from typing import Any, Protocol
 
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.models import ColumnDataSource, CustomJS
 from panel.io.state import set_curdoc
 from threadpoolctl import threadpool_limits
 from tornado.websocket import WebSocketClosedError
 
+from dashboard.background import Background
 from dashboard.controls import Controls
-from dashboard.density_page import BROWSER_DESIGNS, REACH, WEIGHT_UNIT, DensityPage
-from dashboard.error_page import ErrorPage
 from dashboard.layout import CSS, text
-from dashboard.measurements import Measurements, Subscription, Update
-from dashboard.state import ATTENTION, CONTROLS, DESIGN_LABELS, SYNTHETIC, DashboardState
-from dashboard.theme import PAGE_STYLE, THEME
+from dashboard.measurements import measurements
+from dashboard.state import ATTENTION, CONTROLS, PAGES, SYNTHETIC, DashboardState
+from dashboard.theme import PAGE_STYLE, TABS_STYLE, THEME
 
 TITLE = "quantlab — quantize for the product, not for the entries"
 #: Controls that change more than what a slider moves.
-RARE = {"source", "layer", "head", "operand", "designs", "linked"}
-#: Seconds without a further move before the error is measured.
-REST = 0.06
-_HERE = Path(__file__).parent
-_PAINT = (_HERE / "density.js").read_text() + (_HERE / "paint.js").read_text()
+RARE = {"page", "source", "law", "layer", "head", "operand", "designs", "linked"}
+#: page -> its module and class, imported on the first visit.
+_PAGES = {
+    "density": ("overview_page", "OverviewPage"),
+    "error": ("error_study_page", "ErrorStudyPage"),
+    "codebooks": ("codebooks_page", "CodebooksPage"),
+    "attention": ("attention_page", "AttentionPage"),
+    "data": ("data_page", "DataPage"),
+    "speed": ("speed_page", "SpeedPage"),
+}
 
 
-@cache
-def measurements() -> Measurements:
-    """The measuring service of this process, shared by its sessions."""
-    return Measurements()
+class Page(Protocol):
+    """One tab, built on its first visit; `refresh` follows each move of a control, and is cheap."""
+
+    def view(self) -> pn.viewable.Viewable: ...
+
+    def refresh(self) -> None: ...
 
 
 class Session:
-    """The state, its page and its line to the measurements."""
+    """The state, the controls, the tabs, and the line from slow work back to the page.
 
-    def __init__(self, query: dict[str, str] | None = None) -> None:
+    Parameters
+    ----------
+    query : dict of str to str, optional
+        Values from a link, each taken or refused by itself.
+    """
+
+    def __init__(self, query: Mapping[str, str] | None = None) -> None:
         self.state = DashboardState()
         self.state.notice = " ".join(self.state.read_query(query or {}))
-        self.controls = Controls(self.state)
-        self.density = DensityPage(self.state)
-        self.errors = ErrorPage(self.state)
-        self.scene = ColumnDataSource(self._scene(), name="scene")
-        self.notice = text("", "notice", "notice")
-        self.notice.styles = {"grid-area": "notice"}
-        self._tell()
         self._document = pn.state.curdoc
         self._loop = _running_loop()
-        self._subscription = Subscription(measurements(), self._deliver)
-        self._paint()
-        self.state.param.watch(self._moved, list(CONTROLS))
-        self.state.param.watch(self._tell, "notice")
-        self._subscription.request(self.state.request())
+        self._endings: list[Callable[[], None]] = []
         if self._document is not None:
-            self._document.on_session_destroyed(lambda _: self._subscription.close())
+            self._document.on_session_destroyed(lambda _: self.close())
+        self.background = Background(self.deliver)
+        self.on_end(self.background.close)
+        self.controls = Controls(self.state)
+        self.notice = text("", "notice", "notice")
+        self.notice.styles = {"grid-area": "notice"}
+        self._pages: dict[str, Page] = {}
+        self._slots = {name: pn.Column(sizing_mode="stretch_width", margin=0) for name in PAGES}
+        self.tabs = pmui.Tabs(
+            *((title, pn.Spacer(height=0, margin=0)) for title in PAGES.values()),
+            styles={"grid-area": "tabs"}, sx=TABS_STYLE, sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
+        self.tabs.param.watch(self._open_tab, "active")
+        self._tell()
+        self._turn()
+        self.state.param.watch(self._moved, list(CONTROLS))
+        self.state.param.watch(self._turn, "page")
+        self.state.param.watch(self._tell, "notice")
 
     def page(self) -> pn.viewable.Viewable:
-        primary, secondary = self.controls.panels()
+        """All of it: the tabs, the controls beside the open tab."""
+        content = pn.Column(
+            *self._slots.values(), styles={"grid-area": "content"}, sizing_mode="stretch_width",
+            margin=0,
+        )  # fmt: skip
         return pn.Column(
-            pn.pane.Bokeh(self.notice, margin=0), primary, secondary,
-            *self.density.cards(), *self.errors.cards(),
+            pn.pane.Bokeh(self.notice, margin=0), self.tabs, *self.controls.panels(), content,
             css_classes=["page"], stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
 
-    def _scene(self) -> dict[str, list]:
-        shown = [name for name in self.state.shown_designs() if name in BROWSER_DESIGNS]
-        return {
-            "gaussian": [self.state.source != ATTENTION],
-            "operand": [self.state.operand],
-            "designs": [",".join(shown)],
-        }
-
-    def _paint(self) -> None:
-        """Let the browser draw: whenever a slider moves, the input changes or the plot appears."""
-        density, errors = self.density, self.errors
-        paint = CustomJS(
-            code=_PAINT,
-            args={
-                "setting": self.controls.setting, "scene": self.scene, "curve": density.curve,
-                "peaks": density.peaks, "branches": density.branches,
-                "rugs": {name: density.rugs[name] for name in BROWSER_DESIGNS},
-                "labels": {name: DESIGN_LABELS[name] for name in BROWSER_DESIGNS},
-                "density_text": density.density_text, "branch_text": density.branch_text,
-                "here": errors.here, "asymptote": errors.asymptote, "error_range": errors.range,
-                "reach": REACH,
-                "weight_unit": WEIGHT_UNIT,
-            },
-        )  # fmt: skip
-        self.controls.setting.js_on_change("data", paint)
-        self.scene.js_on_change("data", paint)
-        density.density_figure.js_on_change("inner_width", paint)
-
-    def _moved(self, *events: Any) -> None:
-        if {event.name for event in events} & RARE:
-            self.controls.refresh()
-            self.density.refresh()
-        self.errors.refresh()
-        if self.scene.data != (scene := self._scene()):
-            self.scene.data = scene
-        self._subscription.request(self.state.request(), REST)
-
-    def _tell(self, *_: Any) -> None:
-        self.notice.text = escape(self.state.notice)
-        self.notice.visible = bool(self.state.notice)
-
-    def _deliver(self, update: Update) -> None:
-        """From a measuring thread: hand the update to the session's own event loop.
+    def deliver(self, show: Callable[[], None]) -> None:
+        """From any thread: run `show` on the session's own event loop, its document locked.
 
         The loop comes first: while it holds a document's events, callbacks that another thread
         adds to the document can be lost.
         """
         if self._loop is None:
-            self._show(update)
+            show()
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._schedule, update)
+            self._loop.call_soon_threadsafe(self._schedule, show)
 
-    def _schedule(self, update: Update) -> None:
+    def on_end(self, ending: Callable[[], None]) -> None:
+        """Call `ending` when the session ends."""
+        self._endings.append(ending)
+
+    def close(self) -> None:
+        """End the session: its slow work stops."""
+        for ending in self._endings:
+            ending()
+
+    def _schedule(self, show: Callable[[], None]) -> None:
         with set_curdoc(self._document):
-            pn.state.execute(partial(self._show, update), schedule=True)
+            pn.state.execute(show, schedule=True)
 
-    def _show(self, update: Update) -> None:
-        if update.request != self.state.request():
-            return  # overtaken on its way
-        self.errors.show(update)
-        if update.present:
-            self.density.show_centers(update.points)
+    def _open_tab(self, event: Any) -> None:
+        self.state.page = list(PAGES)[event.new]
+
+    def _turn(self, *_: Any) -> None:
+        """Show the state's page, built on its first visit."""
+        name = self.state.page
+        self.tabs.active = list(PAGES).index(name)
+        for key, slot in self._slots.items():
+            slot.visible = key == name
+        if name not in self._pages:
+            module, kind = _PAGES[name]
+            self._pages[name] = getattr(import_module(f"dashboard.{module}"), kind)(self)
+            self._slots[name].append(self._pages[name].view())
+        self.controls.refresh()
+        self._pages[name].refresh()
+
+    def _moved(self, *events: Any) -> None:
+        moved = {event.name for event in events}
+        if moved & RARE:
+            self.controls.refresh()
+        if moved != {"page"}:
+            self._pages[self.state.page].refresh()
+
+    def _tell(self, *_: Any) -> None:
+        self.notice.text = escape(self.state.notice)
+        self.notice.visible = bool(self.state.notice)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

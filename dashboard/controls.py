@@ -9,7 +9,14 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource
 
 from dashboard.layout import CSS
-from dashboard.state import ATTENTION, DESIGN_LABELS, SYNTHETIC, DashboardState
+from dashboard.state import (
+    ATTENTION,
+    DESIGN_LABELS,
+    LAWS,
+    STUDENT_T,
+    SYNTHETIC,
+    DashboardState,
+)
 from quantlab import CRITICAL_RHO
 
 #: Stops of the K sliders: every K while they are few, then in steps of an eighth or so.
@@ -17,6 +24,8 @@ LEVEL_STOPS = (
     *range(2, 9), 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224,
     256,
 )  # fmt: skip
+#: Pages that bring controls of their own instead of the shared ones.
+OWN_CONTROLS = ("data", "speed")
 _RHO_MARKS = [
     {"value": -CRITICAL_RHO, "label": "−1/√3"},
     {"value": 0, "label": "0"},
@@ -49,8 +58,14 @@ class Controls:
         self.linked = self._bind(pmui.Checkbox, "linked", size="small")
         self.source = self._bind(
             pmui.RadioButtonGroup, "source", size="small",
-            options={"Gaussian": SYNTHETIC, "Attention": ATTENTION},
+            options={"Drawn from a law": SYNTHETIC, "Attention": ATTENTION},
         )  # fmt: skip
+        self.law = self._bind(
+            pmui.Select, "law", size="small",
+            options={label: name for name, label in LAWS.items()},
+        )  # fmt: skip
+        self.nu = self._bind(pmui.FloatSlider, "nu", start=4.1, end=30, step=0.1, format="0.0")
+        self.gain = self._bind(pmui.Checkbox, "gain", size="small")
         self.layer = self._bind(pmui.Select, "layer", options=list(range(layers)), size="small")
         self.head = self._bind(pmui.Select, "head", options=list(range(heads)), size="small")
         self.operand = self._bind(
@@ -71,6 +86,7 @@ class Controls:
             ("inner_dim", self.inner_dim, _OPTION),
         ):
             widget.jscallback(args={"setting": self.setting}, value=_COPY % (name, value))
+        self._panels = self._layout()
         self.refresh()
 
     def refresh(self) -> None:
@@ -79,19 +95,26 @@ class Controls:
         self.rho.disabled = heads
         self.rho.label = "Estimated correlation ρ" if heads else self.state.param.rho.label
         self.layer.visible = self.head.visible = heads
-        self.inner_dim.visible = self.seed.visible = not heads
+        self.inner_dim.visible = self.seed.visible = self.law.visible = not heads
+        self.nu.visible = not heads and self.state.law == STUDENT_T
+        self.gain.visible = self.state.page == "error"
+        for panel in self.panels():
+            panel.visible = self.state.page not in OWN_CONTROLS
         self.k_y.disabled = self.state.linked
         self.operand.options = {"Queries": "x", "Keys": "y"} if heads else {"A": "x", "B": "y"}
 
     def panels(self) -> list[pn.viewable.Viewable]:
         """What one slides all the time, and the rest."""
+        return self._panels
+
+    def _layout(self) -> list[pn.viewable.Viewable]:
         return [
             _panel(
-                self.source, pn.Row(self.layer, self.head, margin=(8, 0, 0, 0)), self.rho, self.k_x,
-                area="primary",
+                self.source, pn.Row(self.layer, self.head, margin=(8, 0, 0, 0)), self.law, self.nu,
+                self.rho, self.k_x, area="primary",
             ),
             _panel(
-                self.linked, self.k_y, self.inner_dim, self.operand, self.designs,
+                self.linked, self.k_y, self.inner_dim, self.operand, self.gain, self.designs,
                 pn.Row(self.seed, self.reset, margin=(6, 0, 0, 0)), area="secondary",
             ),
         ]  # fmt: skip

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import panel as pn
 from bokeh.models import (
     ColumnDataSource,
     FactorRange,
+    LinearColorMapper,
     Range1d,
     Span,
-)  # fmt: skip
+)
 from bokeh.plotting import figure
 
 from dashboard.layout import browser_source, browser_text, card, entries, text
 from dashboard.measurements import Point
-from dashboard.state import ATTENTION, DESIGN_LABELS, DashboardState, attention
+from dashboard.state import (
+    DESIGN_LABELS,
+    GAUSSIAN,
+    LAWS,
+    STUDENT_T,
+    SYNTHETIC,
+    DashboardState,
+    Problem,
+    attention,
+)
 from dashboard.theme import (
     BLUE,
     DESIGN_STYLES,
     GREY,
     MUTED,
     ORANGE,
-    RULE,
+    PDF,
     SKY,
     VERMILLION,
     plain_figure,
     ticks,
 )  # fmt: skip
-from quantlab import CRITICAL_RHO, PointDensity
+from quantlab import CRITICAL_RHO, Pair, PointDensity
+from quantlab.pairs.elliptical import EllipticalPair
 
 #: Half the width of the drawn axis (standard deviations), and the drawn height.
 REACH, TOP = 4.6, 0.26
+#: Half the height of the picture of the transition (standard deviations).
+FORK_REACH = 2.6
+#: Shades of the heat map: nothing where l* is low, so that it suits a light and a dark page.
+RIDGE_PALETTE = [f"{SKY}{min(int(1.3 * max(i - 140, 0)), 150):02x}" for i in range(256)]
 #: One unit of the law's pdf and of the weight, on the density's axis: they have their own scale.
 PDF_UNIT, WEIGHT_UNIT = 0.45, 0.045
 #: Designs whose centres the browser computes.
@@ -46,6 +63,10 @@ class DensityPage:
         self.peaks = browser_source("peaks", "u", "height")
         self.branches = browser_source("branches", "rho", "u")
         self.law = ColumnDataSource({}, name="law")
+        self.law_peaks = ColumnDataSource({"u": [], "height": [], "rho": []}, name="law_peaks")
+        self.law_rug = ColumnDataSource({"u": [], "design": [], "colour": []}, name="law_rug")
+        self.fork = ColumnDataSource({"rho": [], "u": [], "colour": []}, name="fork")
+        self.ridge = ColumnDataSource({"share": []}, name="ridge")
         self.rugs = {
             name: browser_source(f"rug_{name}", "u", "design")
             if name in BROWSER_DESIGNS
@@ -53,6 +74,7 @@ class DensityPage:
             for name in DESIGN_LABELS
         }
         self.rows = FactorRange()
+        self._drawn_family = ""
         self.legend = text("", "legend")
         self.density_text = browser_text("sentence", "density_text")
         self.branch_text = browser_text("sentence", "branch_text")
@@ -72,69 +94,131 @@ class DensityPage:
             ),
         ]  # fmt: skip
 
+    def input(self) -> tuple:
+        """What the pictures follow beside the sliders that the browser reads itself."""
+        state, problem = self.state, self.state.request().problem
+        moving = () if problem.gaussian or state.heads else (problem.rho, problem.nu)
+        return (
+            state.source, state.law, state.layer, state.head, state.operand,
+            state.shown_designs(), *moving,
+        )  # fmt: skip
+
     def refresh(self) -> None:
         """The law that the input follows, and a row of centres for each chosen design."""
-        shown = self.state.shown_designs()
+        state, problem = self.state, self.state.request().problem
+        shown = state.shown_designs()
         self.rows.factors = [DESIGN_LABELS[name] for name in reversed(shown)] or [" "]
         for name, source in self.rugs.items():
             if name not in BROWSER_DESIGNS and name not in shown:
                 source.data = {"u": [], "design": []}
-        heads = self.state.source == ATTENTION
+        if problem.gaussian or state.heads:
+            self.law_rug.data = {"u": [], "design": [], "colour": []}
         self.legend.text = entries(
             [
                 (BLUE, "line", "λ*, least product error"),
-                *([(SKY, "line", "λ* of the data")] if heads else []),
+                *([(SKY, "line", "λ* of the data")] if state.heads else []),
                 (ORANGE, "dashed", "plain MSE"),
                 (MUTED, "dotted", "weight w"),
-                ("#d3d9e0", "area", "pdf f"),
+                (PDF, "area", "pdf f"),
             ]
         )
-        u = np.linspace(-REACH, REACH, 401)
-        if heads:
-            operand = self.state.operand
-            pair = attention(self.state.layer, self.state.head).pair
-            gaussian = pair.gaussian()
-            x = u * gaussian.sigma(operand)
-            mean_weight = gaussian.sigma("y" if operand == "x" else "x") ** 2
-            data_density = PointDensity.optimal(pair, operand)
-            self.law.data = {
-                "u": u,
-                "pdf": PDF_UNIT * pair.pdf(x, operand) * gaussian.sigma(operand),
-                "weight": WEIGHT_UNIT * pair.weight(x, operand) / mean_weight,
-                "optimal": data_density(x / data_density.scale)
-                * gaussian.sigma(operand) / data_density.scale,
-            }  # fmt: skip
+        self.law.data = self._law_curves()
+        peaks = self._law_peaks()
+        heights = PointDensity.optimal(problem.law())(np.array(peaks)) if peaks else np.empty(0)
+        self.law_peaks.data = {"u": peaks, "height": heights, "rho": [problem.rho] * len(peaks)}
+        family = GAUSSIAN if state.heads else problem.family
+        if family != self._drawn_family or family == STUDENT_T:
+            self._drawn_family = family
+            self.fork.data, self.ridge.data = fork(family, problem.nu), ridge(family, problem.nu)
+
+    def law_texts(self) -> list[str]:
+        """The two sentences of a law that the browser has no formula of; else none."""
+        problem = self.state.request().problem
+        peaks = self._law_peaks()
+        if not peaks:
+            return []
+        name = LAWS[problem.family]
+        if len(peaks) == 1:
+            first = f"<b>{name}: one peak, at u = 0.</b> "
         else:
-            nothing = np.full(u.size, np.nan)
-            pdf = PDF_UNIT * np.exp(-u * u / 2) / np.sqrt(2 * np.pi)
-            self.law.data = {"u": u, "pdf": pdf, "weight": nothing, "optimal": nothing}
+            first = f"<b>{name}: two peaks, at u = ±{peaks[-1]:.2f}.</b> "
+        if problem.family == "uniform":
+            first += "No tails: only the weight shapes λ*, and its least value is at zero."
+            second = "Not elliptical: the peaks sit <b>at both ends</b> for every ρ but 0."
+        else:
+            first += "Its peaks stand elsewhere than the Gaussian pair’s."
+            second = "It <b>still splits at |ρ| = 1/√3</b>, as for every elliptical law."
+        return [first, second]
 
     def show_centers(self, points: dict[str, Point]) -> None:
         """Rugs of the designs that the server made, in standard deviations."""
-        pair = self.state.request().problem.law()
-        operand = self.state.operand
+        problem = self.state.request().problem
+        pair, operand = problem.law(), self.state.operand
+        browser = problem.gaussian or self.state.heads
+        law_rug: dict[str, list] = {"u": [], "design": [], "colour": []}
         for name, point in points.items():
+            centers = point.centers_x if operand == "x" else point.centers_y
+            label = [DESIGN_LABELS[name]] * centers.size
             if name not in BROWSER_DESIGNS:
-                centers = point.centers_x if operand == "x" else point.centers_y
-                label = [DESIGN_LABELS[name]] * centers.size
                 self.rugs[name].data = {"u": centers / pair.sigma(operand), "design": label}
+            elif not browser:
+                law_rug["u"] += (centers / pair.sigma(operand)).tolist()
+                law_rug["design"] += label
+                law_rug["colour"] += [DESIGN_STYLES[name][0]] * centers.size
+        if not browser:
+            self.law_rug.data = law_rug
+
+    def _law_peaks(self) -> tuple[float, ...]:
+        problem = self.state.request().problem
+        return () if problem.gaussian or self.state.heads else law_peaks(problem.law())
+
+    def _law_curves(self) -> dict[str, np.ndarray]:
+        """Pdf, and what the browser has no formula of: NaN where it draws itself."""
+        problem, operand = self.state.request().problem, self.state.operand
+        u = np.linspace(-REACH, REACH, 401)
+        nothing = np.full(u.size, np.nan)
+        if problem.gaussian:
+            pdf = PDF_UNIT * np.exp(-u * u / 2) / np.sqrt(2 * np.pi)
+            return {"u": u, "pdf": pdf, "weight": nothing, "data": nothing, "optimal": nothing,
+                    "plain": nothing}  # fmt: skip
+        heads = self.state.heads
+        pair = attention(problem.layer, problem.head).pair if heads else problem.law()
+        reading = problem.law()
+        sigma = reading.sigma(operand)
+        mean_weight = reading.sigma("y" if operand == "x" else "x") ** 2
+
+        def drawn(density: PointDensity) -> np.ndarray:
+            return density(u * sigma / density.scale) * sigma / density.scale
+
+        optimal = drawn(PointDensity.optimal(pair, operand))
+        return {
+            "u": u,
+            "pdf": PDF_UNIT * pair.pdf(u * sigma, operand) * sigma,
+            "weight": WEIGHT_UNIT * pair.weight(u * sigma, operand) / mean_weight,
+            "data": optimal if heads else nothing,
+            "optimal": nothing if heads else optimal,
+            "plain": nothing if heads else drawn(PointDensity.mse(pair, operand)),
+        }
 
     def _density_figure(self) -> figure:
         plot = plain_figure(
             "", "λ per σ", height=150, x_range=Range1d(-REACH, REACH), y_range=Range1d(0, TOP),
             name="density",
         )  # fmt: skip
-        plot.varea("u", 0, "pdf", source=self.law, fill_color="#d3d9e0", fill_alpha=0.75)
+        plot.varea("u", 0, "pdf", source=self.law, fill_color=PDF, fill_alpha=0.75)
         plot.line("u", "weight", source=self.curve, line_color=MUTED, line_width=1.5,
                   line_dash="dotted")  # fmt: skip
         plot.line("u", "weight", source=self.law, line_color=MUTED, line_width=1.5,
                   line_dash="dotted")  # fmt: skip
         plot.line("u", "plain", source=self.curve, line_color=ORANGE, line_width=2,
                   line_dash="dashed")  # fmt: skip
-        plot.line("u", "optimal", source=self.law, line_color=SKY, line_width=2)
-        plot.line("u", "optimal", source=self.curve, line_color=BLUE, line_width=3.5)
-        plot.scatter("u", "height", source=self.peaks, size=10, fill_color="white",
-                     line_color=BLUE, line_width=2.5)  # fmt: skip
+        plot.line("u", "plain", source=self.law, line_color=ORANGE, line_width=2,
+                  line_dash="dashed")  # fmt: skip
+        plot.line("u", "data", source=self.law, line_color=SKY, line_width=2)
+        for source, peaks in ((self.law, self.law_peaks), (self.curve, self.peaks)):
+            plot.line("u", "optimal", source=source, line_color=BLUE, line_width=3.5)
+            plot.scatter("u", "height", source=peaks, size=10, fill_color="white",
+                         line_color=BLUE, line_width=2.5)  # fmt: skip
         ticks(plot.yaxis, [0, 0.1, 0.2])
         ticks(plot.xaxis, range(-4, 5))
         plot.xaxis.visible = False
@@ -150,6 +234,8 @@ class DensityPage:
         for name, source in self.rugs.items():
             plot.scatter("u", "design", source=source, marker="dash", angle=np.pi / 2, size=9,
                          line_color=DESIGN_STYLES[name][0], line_width=2)  # fmt: skip
+        plot.scatter("u", "design", source=self.law_rug, marker="dash", angle=np.pi / 2, size=9,
+                     line_color="colour", line_width=2)  # fmt: skip
         ticks(plot.xaxis, range(-4, 5), ["−4", "−3", "−2", "−1", "0", "1", "2", "3", "4"])
         plot.ygrid.grid_line_color = None
         plot.yaxis.major_tick_line_color = plot.yaxis.axis_line_color = None
@@ -158,25 +244,71 @@ class DensityPage:
 
     def _branch_figure(self) -> figure:
         plot = plain_figure(
-            "correlation ρ", "peak u", height=304, x_range=Range1d(-1, 1),
-            y_range=Range1d(-1.6, 1.6), name="pitchfork",
+            "correlation ρ", "u", height=304, x_range=Range1d(-1, 1),
+            y_range=Range1d(-FORK_REACH, FORK_REACH), name="pitchfork",
         )  # fmt: skip
+        shades = LinearColorMapper(palette=RIDGE_PALETTE, low=0, high=255)
+        plot.image("share", -1, -FORK_REACH, 2, 2 * FORK_REACH, source=self.ridge,
+                   color_mapper=shades)  # fmt: skip
         for sign in (-1, 1):
-            split = np.linspace(CRITICAL_RHO, 1, 200)
-            peak = np.sqrt(np.maximum(3 - 1 / split**2, 0))
-            plot.line(sign * split, peak, line_color=BLUE, line_width=3)
-            plot.line(sign * split, -peak, line_color=BLUE, line_width=3)
-            plot.line([sign * CRITICAL_RHO, sign], [0, 0], line_color=GREY, line_width=2,
-                      line_dash="dashed")  # fmt: skip
             plot.add_layout(
                 Span(
-                    location=sign * CRITICAL_RHO, dimension="height", line_color=RULE, line_width=2
+                    location=sign * CRITICAL_RHO, dimension="height", line_color=GREY,
+                    line_dash="dotted", line_width=1.5,
                 )
-            )
-        plot.line([-CRITICAL_RHO, CRITICAL_RHO], [0, 0], line_color=BLUE, line_width=3)
-        plot.scatter("rho", "u", source=self.branches, size=13, fill_color=VERMILLION,
-                     line_color="white", line_width=2)  # fmt: skip
+            )  # fmt: skip
+        plot.multi_line("rho", "u", source=self.fork, line_color="colour", line_width=3)
+        for source in (self.branches, self.law_peaks):
+            plot.scatter("rho", "u", source=source, size=13, fill_color=VERMILLION,
+                         line_color="white", line_width=2)  # fmt: skip
         c = CRITICAL_RHO
         ticks(plot.xaxis, [-1, -c, 0, c, 1], ["−1", "−1/√3", "0", "1/√3", "1"])
-        ticks(plot.yaxis, [-1, 0, 1], ["−1", "0", "1"])
+        ticks(plot.yaxis, [-2, -1, 0, 1, 2], ["−2", "−1", "0", "1", "2"])
+        plot.grid.visible = False
         return plot
+
+
+def law_peaks(pair: Pair) -> tuple[float, ...]:
+    """Where the pair's l* is highest, in standard deviations."""
+    return pair.peaks() if isinstance(pair, EllipticalPair) else PointDensity.optimal(pair).modes
+
+
+def _pair(family: str, rho: float, nu: float) -> Pair:
+    return Problem(SYNTHETIC, rho, 1, 0, family=family, nu=nu).law()
+
+
+@lru_cache(maxsize=64)
+def fork(family: str, nu: float) -> dict[str, list]:
+    """The branches of peaks over rho as lines: the Gaussian pair's behind another law's."""
+    lines: dict[str, list] = {"rho": [], "u": [], "colour": []}
+    for name, colour in ((GAUSSIAN, GREY), (family, BLUE)):
+        if colour == GREY and family == GAUSSIAN:
+            continue
+        critical = 0.0 if name == "uniform" else CRITICAL_RHO
+        one = np.array([-critical, critical])
+        lines["rho"].append(one)
+        lines["u"].append(np.zeros(2))
+        for side in (-1, 1):
+            split = critical + (1 - critical) * np.linspace(1e-4, 1, 60) ** 2
+            peak = np.array([law_peaks(_pair(name, float(rho), nu))[-1] for rho in split])
+            for up in (-1, 1):
+                lines["rho"].append(side * np.append(critical, split))
+                lines["u"].append(up * np.append(0.0 if name != "uniform" else peak[0], peak))
+        lines["colour"] += [colour] * (len(lines["rho"]) - len(lines["colour"]))
+    return lines
+
+
+@lru_cache(maxsize=64)
+def ridge(family: str, nu: float) -> dict[str, list]:
+    """Heat map of l*(u; rho) as a share of its maximum at each rho: bytes, rows along u."""
+    u = np.linspace(-FORK_REACH, FORK_REACH, 97)
+    right = np.stack(
+        [
+            PointDensity.optimal(_pair(family, float(rho), nu))(u)
+            for rho in np.linspace(0, 1, 41)
+        ],
+        axis=1,
+    )  # fmt: skip
+    share = right / right.max(axis=0)
+    both = np.concatenate([share[:, :0:-1], share], axis=1)
+    return {"share": [np.round(255 * both).astype(np.uint8)]}

@@ -10,8 +10,8 @@ from bokeh.models import ColumnDataSource, Range1d, Span
 from bokeh.plotting import figure
 
 from dashboard.layout import browser_source, card, entries, text
-from dashboard.measurements import SIZE, SWEEP, Point, Update, admits
-from dashboard.state import ATTENTION, DESIGN_LABELS, DashboardState, Request
+from dashboard.measurements import SIZE, SWEEP, Point, Update, most_levels
+from dashboard.state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
 from dashboard.theme import (
     DESIGN_STYLES,
     INK,
@@ -37,6 +37,7 @@ class ErrorPage:
         self.points = ColumnDataSource({c: [] for c in columns}, name="points")
         self.lines = ColumnDataSource({c: [] for c in ("K", "nmse", "colour")}, name="lines")
         self.asymptote = browser_source("asymptote", "K", "nmse")
+        self.law_asymptote = ColumnDataSource({"K": [], "nmse": []}, name="law_asymptote")
         self.here = Span(
             dimension="height", line_color=INK, line_width=1.5, line_dash="dotted", location=16,
             syncable=False, name="here",
@@ -65,7 +66,17 @@ class ErrorPage:
         if self.state.source == ATTENTION:
             law = []
         self.legend.text = entries([*law, (INK, "dotted", "present K")])
+        self.law_asymptote.data = self._law_asymptote()
         self._draw()
+
+    def _law_asymptote(self) -> dict[str, list]:
+        """The asymptotic law of a pair that the browser has no formula of."""
+        problem = self.state.request().problem
+        if problem.gaussian or self.state.heads:
+            return {"K": [], "nmse": []}
+        law = problem.law()
+        at_two = asymptotic_mse(law, 2, problem.inner_dim) / law.energy(problem.inner_dim)
+        return {"K": list(LEVELS), "nmse": [4 * at_two / k**2 for k in LEVELS]}
 
     def show(self, update: Update) -> None:
         """Take what one step of the measurement found into the pictures."""
@@ -118,7 +129,8 @@ class ErrorPage:
             colour = DESIGN_STYLES[name][0]
             label = f'<th scope="row"><i style="--c:{colour}"></i>{DESIGN_LABELS[name]}</th>'
             if name not in points:
-                why = "up to 64 levels" if not admits(name, request.k_x, request.k_y) else "…"
+                most = most_levels(problem, name)
+                why = f"up to {most} levels" if max(request.k_x, request.k_y) > most else "…"
                 body.append(f'<tr>{label}<td colspan="3" class="none">{why}</td></tr>')
                 continue
             point = points[name]
@@ -180,6 +192,8 @@ class ErrorPage:
             x_range=Range1d(1.8, 285), y_range=self.range, name="error",
         )  # fmt: skip
         plot.line("K", "nmse", source=self.asymptote, line_color=MUTED, line_width=2,
+                  line_dash="dashed")  # fmt: skip
+        plot.line("K", "nmse", source=self.law_asymptote, line_color=MUTED, line_width=2,
                   line_dash="dashed")  # fmt: skip
         plot.multi_line("K", "nmse", source=self.lines, line_color="colour", line_width=1.5,
                         line_alpha=0.7)  # fmt: skip

@@ -41,10 +41,18 @@ def entries(items: Iterable[tuple[str, str, str]]) -> str:
     )
 
 
-def card(title: str, *children: UIElement, area: str) -> pn.pane.Bokeh:
-    """A titled card that goes to one area of the page's grid."""
+def grid(*cards: pn.viewable.Viewable) -> pn.Column:
+    """A page's cards: side by side where there is room, one below the other on a phone."""
+    return pn.Column(
+        *cards, css_classes=["cards"], stylesheets=[CSS], sizing_mode="stretch_width", margin=0
+    )
+
+
+def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.Bokeh:
+    """A titled card; `area` names its place on a page with a layout of its own."""
     column = Column(
         children=[text(f"<h2>{escape(title)}</h2>", "title"), *children], css_classes=["panel"],
-        stylesheets=[CSS], styles={"grid-area": area}, sizing_mode="stretch_width", margin=0,
+        stylesheets=[CSS], styles={"grid-area": area} if area else {},
+        sizing_mode="stretch_width", margin=0,
     )  # fmt: skip
     return pn.pane.Bokeh(column, sizing_mode="stretch_width", margin=0)

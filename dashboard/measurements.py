@@ -7,13 +7,21 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.pool import Pool
-from dashboard.state import ATTENTION, DATA_DESIGNS, Problem, Request, attention
+from dashboard.state import (
+    ATTENTION,
+    DATA_DESIGNS,
+    GAUSSIAN,
+    LEVELS,
+    Problem,
+    Request,
+    attention,
+)
 from quantlab import DESIGNS, Codebook, encode, matmul, measure_designs
 from quantlab.design.empirical import design_empirical
 from quantlab.measure import MeasuredError
@@ -24,6 +32,8 @@ SWEEP = (2, 4, 8, 16, 32, 64, 128, 256)
 SIZE = 128
 #: Beyond this K the bilinear design takes seconds and no longer differs from the closed form.
 BILINEAR_LEVELS = 64
+#: The same for laws whose cells are integrals: 16 levels take half a second, 64 take five.
+INTEGRAL_BILINEAR_LEVELS = 16
 
 _PRESENT, _SWEEP = 0, 1  # priorities
 _SWEEP_REST = 0.25  # seconds without a new setting before the curves are measured
@@ -82,9 +92,12 @@ def steps(request: Request) -> Iterator[Step]:
         yield Step(k, k, max(first // 2, 3))
 
 
-def admits(design: str, k_x: int, k_y: int) -> bool:
-    """Whether a design is fast enough to be shown at these levels."""
-    return design != "bilinear" or max(k_x, k_y) <= BILINEAR_LEVELS
+def most_levels(problem: Problem, design: str) -> int:
+    """Up to how many levels a design is fast enough to be shown."""
+    if design != "bilinear":
+        return LEVELS[1]
+    closed_cells = problem.source == ATTENTION or problem.family in (GAUSSIAN, "uniform")
+    return BILINEAR_LEVELS if closed_cells else INTEGRAL_BILINEAR_LEVELS
 
 
 def codebooks(problem: Problem, design: str, k_x: int, k_y: int) -> tuple[Codebook, Codebook]:
@@ -146,7 +159,7 @@ class Measurements:
     def points(self, request: Request, step: Step) -> dict[str, Point]:
         """The step's points; those that another session has measured come from the cache."""
         problem, k_x, k_y = request.problem, step.k_x, step.k_y
-        designs = [name for name in request.designs if admits(name, k_x, k_y)]
+        designs = [name for name in request.designs if max(k_x, k_y) <= most_levels(problem, name)]
         found = {}
         with self._lock:
             for name in designs:
@@ -218,3 +231,9 @@ class Subscription:
                 self._continue(request, left, 0.0)
 
         self._service.pool.submit(run, step.priority, delay + step.rest)
+
+
+@cache
+def measurements() -> Measurements:
+    """The measuring service of this process, shared by its sessions."""
+    return Measurements()

@@ -1,18 +1,22 @@
 // Draws what the closed form gives for the controls' values, on every move of a slider and in the
-// browser alone: the sources and texts written here are not synchronised with the server.
+// browser alone: the sources and texts written here are not synchronised with the server. A law
+// without a closed form here (`closed` is false) is drawn by the server.
 const {rho: [rho], k_x: [k_x], k_y: [k_y], inner_dim: [inner_dim]} = setting.data;
-const {gaussian: [gaussian], operand: [operand], designs: [designs]} = scene.data;
+const {gaussian: [gaussian], closed: [closed], operand: [operand], designs: [designs], texts: [texts]} = scene.data;
 const signed = (value, digits) => value.toFixed(digits).replace("-", "−");
 
 if (curve.data.u.length === 0) {
   const u = Float64Array.from({length: 801}, (_, i) => reach * (i / 400 - 1));
-  curve.data = {u, plain: quantlab.density(u, 0), optimal: u.slice(), weight: u.slice()};
+  curve.data = {u, plain: u.slice(), optimal: u.slice(), weight: u.slice()};
 }
-const {u, plain} = curve.data;
+const {u} = curve.data;
+const nothing = closed ? null : u.map(() => NaN);
 const weight = Float64Array.from(u, (v) => (gaussian ? weight_unit * (1 + rho * rho * (v * v - 1)) : NaN));
-curve.data = {u, plain, optimal: quantlab.density(u, rho), weight};
+curve.data = {
+  u, weight, plain: nothing ?? quantlab.density(u, 0), optimal: nothing ?? quantlab.density(u, rho),
+};
 
-const found = Float64Array.from(quantlab.peaks(rho));
+const found = Float64Array.from(closed ? quantlab.peaks(rho) : []);
 peaks.data = {u: found, height: quantlab.density(found, rho)};
 branches.data = {u: found, rho: found.map(() => rho)};
 
@@ -23,11 +27,11 @@ for (const [name, source] of Object.entries(rugs)) {
 }
 
 const split = found.length === 2;
-const peak = found[found.length - 1].toFixed(2);
-density_text.text = split
+const peak = closed ? found[found.length - 1].toFixed(2) : "";
+density_text.text = texts.length ? texts[0] : split
   ? `<b>Two peaks, at u = ±${peak}.</b> Past |ρ| = 1/√3 ≈ 0.577 an error on a large entry meets a large partner, and the finest cells move outwards.`
   : `<b>One peak, at u = 0.</b> Up to |ρ| = 1/√3 ≈ 0.577 the finest cells stay at zero, where most entries are.`;
-branch_text.text = split
+branch_text.text = texts.length ? texts[1] : split
   ? `ρ = ${signed(rho, 2)}: the peak <b>has split</b>, u = ±√(3 − 1/ρ²) = ±${peak}.`
   : `ρ = ${signed(rho, 2)}: <b>one peak</b>. It splits where |ρ| passes 1/√3 ≈ 0.577.`;
 

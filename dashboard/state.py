@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import param
 
-from quantlab import GaussianPair, Pair
+from quantlab import GaussianPair, LaplacePair, Pair, StudentTPair, UniformCopulaPair
 from quantlab.data import AttentionHead, load_attention
 from quantlab.pairs.empirical import EmpiricalPair
 
@@ -18,6 +19,29 @@ SYNTHETIC, ATTENTION = "synthetic", "attention"
 LEVELS = (2, 256)
 INNER_DIMS = tuple(2**i for i in range(13))
 
+#: page -> its tab's name, in the order of the tabs.
+PAGES = {
+    "density": "Density",
+    "error": "Error",
+    "codebooks": "Codebooks",
+    "attention": "Attention",
+    "data": "Your data",
+    "speed": "Speed",
+}
+PAGES = {
+    name: title
+    for name, title in PAGES.items()
+    if name == "density"
+    or (Path(__file__).parent / f"{'error_study' if name == 'error' else name}_page.py").exists()
+}
+GAUSSIAN, STUDENT_T = "gaussian", "student_t"
+#: law of a synthetic pair -> what the page calls it.
+LAWS = {
+    GAUSSIAN: "Gaussian",
+    STUDENT_T: "Student-t",
+    "laplace": "Laplace",
+    "uniform": "Uniform copula",
+}
 #: design -> what the page calls it; in the order in which pictures and tables list them.
 DESIGN_LABELS = {
     "gaussian_compander": "Plain",
@@ -41,12 +65,24 @@ class Problem:
     seed: int
     layer: int = 0
     head: int = 0
+    family: str = GAUSSIAN
+    nu: float = 0.0
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the input is drawn from a Gaussian pair."""
+        return self.source == SYNTHETIC and self.family == GAUSSIAN
 
     def law(self) -> Pair:
-        """The Gaussian pair that the closed form reads in the input."""
+        """The pair that the input is drawn from; for given matrices their Gaussian reading."""
         if self.source == ATTENTION:
             return attention(self.layer, self.head).pair.gaussian()
-        return GaussianPair(self.rho)
+        if self.family == STUDENT_T:
+            return StudentTPair(self.rho, nu=self.nu)
+        kinds: dict[str, Callable[[float], Pair]] = {
+            GAUSSIAN: GaussianPair, "laplace": LaplacePair, "uniform": UniformCopulaPair,
+        }  # fmt: skip
+        return kinds[self.family](self.rho)
 
 
 @dataclass(frozen=True)
@@ -77,6 +113,7 @@ def attention(layer: int, head: int) -> Attention:
 class DashboardState(param.Parameterized):
     """The controls' values; every reaction is a method that runs without a browser."""
 
+    page = param.Selector(default="density", objects=list(PAGES), label="Page", doc="Open tab")
     rho = param.Number(
         0.8, bounds=(-1, 1), step=0.01, label="Correlation ρ",
         doc="Correlation of the two multiplied entries",
@@ -92,6 +129,14 @@ class DashboardState(param.Parameterized):
         default=SYNTHETIC, objects=[SYNTHETIC, ATTENTION], label="Input",
         doc="Gaussian matrices, or queries and keys of a transformer",
     )  # fmt: skip
+    law = param.Selector(
+        default=GAUSSIAN, objects=list(LAWS), label="Law of the pair",
+        doc="Joint law that the synthetic matrices are drawn from",
+    )  # fmt: skip
+    nu = param.Number(
+        5.0, bounds=(4.1, 30), step=0.1, label="Degrees of freedom ν",
+        doc="Student-t: lower is heavier-tailed; E[X²Y²] is finite above 4",
+    )  # fmt: skip
     layer = param.Integer(2, bounds=(0, 5), label="Layer", doc="Transformer layer, from 0")
     head = param.Integer(6, bounds=(0, 11), label="Head", doc="Attention head, from 0")
     operand = param.Selector(
@@ -101,6 +146,11 @@ class DashboardState(param.Parameterized):
         default=["gaussian_compander", "lloyd_max", "closed_form", "bilinear", "empirical"],
         objects=list(DESIGN_LABELS), label="Designs to compare", doc="Ways to make the codebooks",
     )  # fmt: skip
+    gain = param.Boolean(
+        False,
+        label="Best gain",
+        doc="Multiply the product by the number that makes its error least",
+    )
     notice = param.String("", doc="What the page has to say about a value that it did not take")
     seed = param.Integer(0, bounds=(0, 2**31 - 1), label="Seed", doc="Seed of the samples")
 
@@ -127,6 +177,11 @@ class DashboardState(param.Parameterized):
         else:
             self.rho = self._synthetic_rho
 
+    @property
+    def heads(self) -> bool:
+        """Whether the input is an attention head."""
+        return self.source == ATTENTION
+
     def reset(self) -> None:
         """Every control back to its default."""
         self.param.update(**{name: self.param[name].default for name in CONTROLS})
@@ -137,7 +192,10 @@ class DashboardState(param.Parameterized):
             data = attention(self.layer, self.head).pair
             problem = Problem(ATTENTION, self.rho, data.inner_dim, 0, self.layer, self.head)
         else:
-            problem = Problem(SYNTHETIC, round(self.rho, 4), self.inner_dim, self.seed)
+            nu = round(self.nu, 2) if self.law == STUDENT_T else 0.0
+            problem = Problem(
+                SYNTHETIC, round(self.rho, 4), self.inner_dim, self.seed, family=self.law, nu=nu
+            )
         return Request(problem, self.k_x, self.k_y, self.shown_designs())
 
     def shown_designs(self) -> tuple[str, ...]:
@@ -167,8 +225,8 @@ class DashboardState(param.Parameterized):
 
 
 CONTROLS = (
-    "source", "rho", "k_x", "k_y", "linked", "inner_dim", "layer", "head", "operand", "designs",
-    "seed",
+    "page", "source", "law", "nu", "rho", "k_x", "k_y", "linked", "inner_dim", "layer", "head",
+    "operand", "designs", "gain", "seed",
 )  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from bokeh.plotting import figure
 INK, MUTED, RULE = "#1b2430", "#5b6675", "#d9dee5"
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#8a94a1"
+#: What fills the area under a pdf, on a light and on a dark page.
+PDF = "#8a94a15c"
 FONT = "Roboto, system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 #: design -> (colour, marker): told apart without colour too.
@@ -38,6 +40,11 @@ PAGE_STYLE = {
     },
     "& .main": {"bgcolor": "#eef1f5"},
 }  # fmt: skip
+
+TABS_STYLE = {
+    "& .MuiTabs-root, & .MuiTab-root": {"minHeight": "36px", "fontSize": "14px"},
+    "& .MuiTab-root": {"padding": "6px 14px"},
+}
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -89,9 +89,10 @@ def dashboard(page: Page, address: str) -> Iterator[Callable[..., Page]]:
         page.set_viewport_size({"width": width, "height": height})
         page.goto(f"{address}/{query}")
         page.wait_for_function(_IDLE, timeout=60_000)
-        page.wait_for_function(
-            "Bokeh.documents[0].get_model_by_name('curve').data.u.length > 0", timeout=60_000
-        )
+        if "page=" not in query:
+            page.wait_for_function(
+                "Bokeh.documents[0].get_model_by_name('curve').data.u.length > 0", timeout=60_000
+            )
         return page
 
     yield load

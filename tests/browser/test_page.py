@@ -142,11 +142,11 @@ def test_every_control_has_a_name(dashboard: Dashboard) -> None:
         assert slider(page, name).count() == 1
     for name in ("Same K for A and B", *DESIGN_LABELS.values()):
         expect(page.get_by_role("checkbox", name=name, exact=True)).to_be_visible()
-    for name in ("Gaussian", "Attention", "Queries", "Keys", "Reset"):
+    for name in ("Drawn from a law", "Attention", "Queries", "Keys", "Reset"):
         expect(page.get_by_role("button", name=name)).to_be_visible()
     for name in ("Layer", "Head"):
         expect(page.get_by_role("combobox", name=name)).to_be_visible()
-    page.get_by_role("button", name="Gaussian").click()
+    page.get_by_role("button", name="Drawn from a law").click()
     expect(page.get_by_role("textbox", name="Seed")).to_be_visible()
     assert slider(page, "Inner dimension k").count() == 1
 

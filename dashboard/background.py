@@ -1,0 +1,105 @@
+"""Slow work of one session, off its event loop: the latest run of a name wins, and any can stop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from dashboard.pool import Pool
+
+Show = Callable[[Any], None]
+#: Runs a function on the session's own event loop, with its document locked.
+Deliver = Callable[[Callable[[], None]], None]
+_LOG = logging.getLogger(__name__)
+#: Errors of the user's input, told in the page; others are logged too.
+_EXPECTED = (ValueError, TypeError, ArithmeticError, MemoryError)
+#: Seconds without a further move before slow work starts.
+REST = 0.06
+
+
+@cache
+def slow_pool() -> Pool:
+    """One thread for all sessions: slow jobs wait for one another, the sliders for none of them."""
+    return Pool(workers=1)
+
+
+class Task:
+    """One run: what its job sees of the session."""
+
+    def __init__(self, tell: Show) -> None:
+        self._tell = tell
+        self.cancelled = False
+
+    def progress(self, value: object) -> None:
+        """Hand an intermediate value to the page."""
+        self._tell(value)
+
+
+class Background:
+    """A session's slow jobs, by name.
+
+    Parameters
+    ----------
+    deliver : callable
+        Runs a function on the session's event loop.
+    pool : Pool, optional
+        Default: the server's `slow_pool`.
+    """
+
+    def __init__(self, deliver: Deliver, pool: Pool | None = None) -> None:
+        self._deliver = deliver
+        self._pool = pool if pool is not None else slow_pool()
+        self._tasks: dict[str, Task] = {}
+        self._closed = False
+
+    def run(
+        self, name: str, job: Callable[[Task], Any], show: Show,
+        failed: Callable[[str], None] | None = None, delay: float = REST,
+    ) -> Task:  # fmt: skip
+        """Run `job(task)`, then `show` its value on the event loop; an earlier run is cancelled.
+
+        `failed` gets the sentence of an error in the job; without it the error is logged.
+        """
+        self.cancel(name)
+
+        def tell(show: Show, value: Any) -> None:
+            def on_the_loop() -> None:
+                if not task.cancelled:
+                    show(value)
+
+            if not task.cancelled:
+                self._deliver(on_the_loop)
+
+        task = Task(lambda value: tell(show, value))
+
+        def work() -> None:
+            if task.cancelled:
+                return
+            try:
+                value = job(task)
+            except Exception as error:
+                if failed is None or not isinstance(error, _EXPECTED):
+                    _LOG.exception("%s failed", name)
+                if failed is not None:
+                    tell(failed, f"{error}" or type(error).__name__)
+            else:
+                tell(show, value)
+
+        if not self._closed:
+            self._tasks[name] = task
+            self._pool.submit(work, delay=delay)
+        return task
+
+    def cancel(self, name: str) -> None:
+        """Nothing more of this name is shown; its job is told to stop."""
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancelled = True
+
+    def close(self) -> None:
+        """The session has ended."""
+        self._closed = True
+        for name in list(self._tasks):
+            self.cancel(name)

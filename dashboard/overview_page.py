@@ -1,0 +1,92 @@
+"""The first tab: the density, its transition and the measured error, as the sliders move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import panel as pn
+from bokeh.models import ColumnDataSource, CustomJS
+
+from dashboard.background import REST
+from dashboard.density_page import BROWSER_DESIGNS, REACH, WEIGHT_UNIT, DensityPage
+from dashboard.error_page import ErrorPage
+from dashboard.layout import CSS
+from dashboard.measurements import Subscription, Update, measurements
+from dashboard.state import DESIGN_LABELS
+
+if TYPE_CHECKING:
+    from dashboard.app import Session
+
+_HERE = Path(__file__).parent
+_PAINT = (_HERE / "density.js").read_text() + (_HERE / "paint.js").read_text()
+
+
+class OverviewPage:
+    """`DensityPage` and `ErrorPage` side by side, and their line to the measurements."""
+
+    def __init__(self, session: Session) -> None:
+        self.state = session.state
+        self.density = DensityPage(self.state)
+        self.errors = ErrorPage(self.state)
+        self.scene = ColumnDataSource(self._scene(), name="scene")
+        self._subscription = Subscription(
+            measurements(), lambda update: session.deliver(lambda: self._show(update))
+        )
+        session.on_end(self._subscription.close)
+        self._shown_input: tuple | None = None
+        self._paint(session.controls.setting)
+
+    def view(self) -> pn.viewable.Viewable:
+        return pn.Column(
+            *self.density.cards(), *self.errors.cards(), css_classes=["overview"],
+            stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
+
+    def refresh(self) -> None:
+        """A control has moved: the browser has drawn already; the law and the error follow."""
+        if self._shown_input != (shown := self.density.input()):
+            self._shown_input = shown
+            self.density.refresh()
+        self.errors.refresh()
+        if self.scene.data != (scene := self._scene()):
+            self.scene.data = scene
+        self._subscription.request(self.state.request(), REST)
+
+    def _scene(self) -> dict[str, list]:
+        browser = self.state.request().problem.gaussian or self.state.heads
+        shown = [name for name in self.state.shown_designs() if name in BROWSER_DESIGNS]
+        return {
+            "gaussian": [self.state.request().problem.gaussian],
+            "closed": [browser],
+            "operand": [self.state.operand],
+            "designs": [",".join(shown) if browser else ""],
+            "texts": [self.density.law_texts()],
+        }
+
+    def _paint(self, setting: ColumnDataSource) -> None:
+        """Let the browser draw: whenever a slider moves, the input changes or the plot appears."""
+        density, errors = self.density, self.errors
+        paint = CustomJS(
+            code=_PAINT,
+            args={
+                "setting": setting, "scene": self.scene, "curve": density.curve,
+                "peaks": density.peaks, "branches": density.branches,
+                "rugs": {name: density.rugs[name] for name in BROWSER_DESIGNS},
+                "labels": {name: DESIGN_LABELS[name] for name in BROWSER_DESIGNS},
+                "density_text": density.density_text, "branch_text": density.branch_text,
+                "here": errors.here, "asymptote": errors.asymptote, "error_range": errors.range,
+                "reach": REACH,
+                "weight_unit": WEIGHT_UNIT,
+            },
+        )  # fmt: skip
+        setting.js_on_change("data", paint)
+        self.scene.js_on_change("data", paint)
+        density.density_figure.js_on_change("inner_width", paint)
+
+    def _show(self, update: Update) -> None:
+        if update.request != self.state.request():
+            return  # overtaken on its way
+        self.errors.show(update)
+        if update.present:
+            self.density.show_centers(update.points)

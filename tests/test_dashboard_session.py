@@ -1,0 +1,129 @@
+"""A session without a browser: its tabs, its laws, and its slow work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import quantlab as ql
+from dashboard.app import Session
+from dashboard.background import Background, Task
+from dashboard.density_page import FORK_REACH, DensityPage, fork, ridge
+from dashboard.pool import Pool
+from dashboard.state import LAWS, PAGES, STUDENT_T, DashboardState
+
+
+@pytest.fixture
+def background() -> Iterator[Background]:
+    pool = Pool(workers=1)
+    made = Background(lambda show: show(), pool)
+    yield made
+    made.close()
+    pool.close()
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if law != "gaussian"])
+@pytest.mark.parametrize("rho", [0.3, 0.9])
+def test_a_law_without_a_formula_in_the_browser_is_drawn_by_the_server(law, rho) -> None:
+    page = DensityPage(DashboardState(law=law, rho=rho, nu=6.0))
+    pair = page.state.request().problem.law()
+    curves = page.law.data
+    optimal = ql.PointDensity.optimal(pair)
+    # sigma is 1: u is x, and the drawn values are the density's own
+    assert_allclose(curves["optimal"], optimal(curves["u"]), rtol=1e-12)
+    assert_allclose(curves["plain"], ql.PointDensity.mse(pair)(curves["u"]), rtol=1e-12)
+    two = rho > ql.CRITICAL_RHO or law == "uniform"
+    assert len(page.law_peaks.data["u"]) == (2 if two else 1)
+    assert ("two peaks" if two else "one peak") in page.law_texts()[0]
+
+
+def test_a_gaussian_pair_is_left_to_the_browser() -> None:
+    page = DensityPage(DashboardState(rho=0.9))
+    assert np.isnan(page.law.data["optimal"]).all()
+    assert page.law_texts() == []
+    assert page.law_peaks.data["u"] == ()
+
+
+def test_every_elliptical_fork_opens_at_the_critical_correlation() -> None:
+    for family in ("gaussian", STUDENT_T, "laplace"):
+        lines = fork(family, 5.0)
+        opened = [
+            np.abs(rho)[np.abs(u) > 0.02].min()
+            for rho, u in zip(lines["rho"], lines["u"], strict=True)
+            if np.any(u)
+        ]
+        # u = 0.02 is reached 0.003 past the transition at the latest (Laplace: linearly)
+        assert_allclose(opened, ql.CRITICAL_RHO, atol=5e-3)
+
+
+def test_the_heat_map_is_brightest_at_the_peaks() -> None:
+    shares = ridge("gaussian", 0.0)["share"][0]
+    u = np.linspace(-FORK_REACH, FORK_REACH, shares.shape[0])
+    for column, rho in enumerate(np.linspace(-1, 1, shares.shape[1])):
+        brightest = np.abs(u[shares[:, column] == 255])
+        # the peak is flat: a byte's share of its height leaves some room
+        assert np.min(np.abs(brightest - ql.gaussian_peaks(rho)[-1])) < 0.2
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_tab_is_built_on_its_first_visit_and_follows_the_controls(name: str) -> None:
+    session = Session({"page": name})
+    assert list(session._pages) == [name]
+    session.state.rho = 0.4
+    session.state.page = "density"
+    assert set(session._pages) == {name, "density"}
+    session.close()
+
+
+def test_the_latest_run_of_a_name_wins(background: Background) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    shown: list[str] = []
+    done = threading.Event()
+
+    def slow(task: Task) -> str:
+        begun.set()
+        assert go_on.wait(20)
+        return "first" if not task.cancelled else "told to stop"
+
+    def show(value: str) -> None:
+        shown.append(value)
+        done.set()
+
+    background.run("work", slow, show, delay=0)
+    assert begun.wait(20)
+    background.run("work", lambda task: "second", show, delay=0)
+    go_on.set()
+    assert done.wait(20)
+    assert shown == ["second"]
+
+
+@pytest.mark.parametrize("error", [ValueError("expected a matrix"), KeyError("lost")])
+def test_an_error_becomes_a_sentence(background: Background, error: Exception, caplog) -> None:
+    told: list[str] = []
+    done = threading.Event()
+
+    def job(task: Task) -> None:
+        task.progress("half way")
+        raise error
+
+    def failed(sentence: str) -> None:
+        told.append(sentence)
+        done.set()
+
+    background.run("work", job, told.append, failed, delay=0)
+    assert done.wait(20)
+    assert told == ["half way", str(error)]
+    # what is not the input's fault is for the log too
+    assert bool(caplog.records) == isinstance(error, KeyError)
+
+
+def test_nothing_runs_after_the_end(background: Background) -> None:
+    ran = threading.Event()
+    background.close()
+    job: Callable[[Task], None] = lambda task: ran.set()  # noqa: E731
+    background.run("work", job, print, delay=0)
+    assert not ran.wait(0.3)
