@@ -21,7 +21,7 @@ from dashboard.controls import Controls
 from dashboard.layout import CSS, text
 from dashboard.measurements import measurements
 from dashboard.state import ATTENTION, CONTROLS, PAGES, SYNTHETIC, DashboardState
-from dashboard.theme import PAGE_STYLE, TABS_STYLE, THEME
+from dashboard.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
 
 TITLE = "quantlab — quantize for the product, not for the entries"
 #: Controls that change more than what a slider moves.
@@ -79,6 +79,7 @@ class Session:
         self.state.param.watch(self._moved, list(CONTROLS))
         self.state.param.watch(self._turn, "page")
         self.state.param.watch(self._tell, "notice")
+        self.state.param.watch(lambda _: self._paint(*self._slots.values()), "theme")
 
     def page(self) -> pn.viewable.Viewable:
         """All of it: the tabs, the controls beside the open tab."""
@@ -86,10 +87,12 @@ class Session:
             *self._slots.values(), styles={"grid-area": "content"}, sizing_mode="stretch_width",
             margin=0,
         )  # fmt: skip
-        return pn.Column(
+        page = pn.Column(
             pn.pane.Bokeh(self.notice, margin=0), self.tabs, *self.controls.panels(), content,
-            css_classes=["page"], stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
+            css_classes=self._classes(), stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
+        self.state.param.watch(lambda _: page.param.update(css_classes=self._classes()), "theme")
+        return page
 
     def deliver(self, show: Callable[[], None]) -> None:
         """From any thread: run `show` on the session's own event loop, its document locked.
@@ -128,14 +131,23 @@ class Session:
             module, kind = _PAGES[name]
             self._pages[name] = getattr(import_module(f"dashboard.{module}"), kind)(self)
             self._slots[name].append(self._pages[name].view())
+            if self.state.theme == "dark":
+                self._paint(self._slots[name])
         self.controls.refresh()
         self._pages[name].refresh()
+
+    def _classes(self) -> list[str]:
+        return ["page", "dark"] if self.state.theme == "dark" else ["page"]
+
+    def _paint(self, *slots: pn.Column) -> None:
+        panes = [pane for slot in slots for pane in slot.select(pn.pane.Bokeh)]
+        paint([pane.object for pane in panes], self.state.theme == "dark")
 
     def _moved(self, *events: Any) -> None:
         moved = {event.name for event in events}
         if moved & RARE:
             self.controls.refresh()
-        if moved != {"page"}:
+        if not moved <= {"page", "theme"}:
             self._pages[self.state.page].refresh()
 
     def _tell(self, *_: Any) -> None:
@@ -151,16 +163,23 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def create_app() -> pn.viewable.Viewable:
-    """The page of a new session: for `serve`, for a test, for a notebook."""
-    query = {k: v[0].decode(errors="replace") for k, v in pn.state.session_args.items() if v}
-    return Session(query).page()
+    """The page of a new session, for a notebook or a page of one's own."""
+    return Session().page()
 
 
 def _document() -> pmui.Page:
-    return pmui.Page(
-        title=TITLE, main=[create_app()], theme_toggle=False, busy_indicator=None,
+    query = {k: v[0].decode(errors="replace") for k, v in pn.state.session_args.items() if v}
+    session = Session(query)
+    state = session.state
+    page = pmui.Page(
+        title=TITLE, main=[session.page()], dark_theme=state.theme == "dark", busy_indicator=None,
         sidebar_variant="temporary", sidebar_open=False, theme_config=THEME, sx=PAGE_STYLE,
     )  # fmt: skip
+    page.param.watch(
+        lambda event: setattr(state, "theme", "dark" if event.new else "light"), "dark_theme"
+    )
+    state.param.watch(lambda event: setattr(page, "dark_theme", event.new == "dark"), "theme")
+    return page
 
 
 def not_a_closed_tab(record: logging.LogRecord) -> bool:

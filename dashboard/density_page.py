@@ -65,7 +65,7 @@ class DensityPage:
         self.law = ColumnDataSource({}, name="law")
         self.law_peaks = ColumnDataSource({"u": [], "height": [], "rho": []}, name="law_peaks")
         self.law_rug = ColumnDataSource({"u": [], "design": [], "colour": []}, name="law_rug")
-        self.fork = ColumnDataSource({"rho": [], "u": [], "colour": []}, name="fork")
+        self.fork = ColumnDataSource({"rho": [], "u": []}, name="fork")
         self.ridge = ColumnDataSource({"share": []}, name="ridge")
         self.rugs = {
             name: browser_source(f"rug_{name}", "u", "design")
@@ -257,7 +257,8 @@ class DensityPage:
                     line_dash="dotted", line_width=1.5,
                 )
             )  # fmt: skip
-        plot.multi_line("rho", "u", source=self.fork, line_color="colour", line_width=3)
+        plot.multi_line(*fork(GAUSSIAN, 0.0).values(), line_color=GREY, line_width=3)
+        plot.multi_line("rho", "u", source=self.fork, line_color=BLUE, line_width=3)
         for source in (self.branches, self.law_peaks):
             plot.scatter("rho", "u", source=source, size=13, fill_color=VERMILLION,
                          line_color="white", line_width=2)  # fmt: skip
@@ -279,22 +280,16 @@ def _pair(family: str, rho: float, nu: float) -> Pair:
 
 @lru_cache(maxsize=64)
 def fork(family: str, nu: float) -> dict[str, list]:
-    """The branches of peaks over rho as lines: the Gaussian pair's behind another law's."""
-    lines: dict[str, list] = {"rho": [], "u": [], "colour": []}
-    for name, colour in ((GAUSSIAN, GREY), (family, BLUE)):
-        if colour == GREY and family == GAUSSIAN:
-            continue
-        critical = 0.0 if name == "uniform" else CRITICAL_RHO
-        one = np.array([-critical, critical])
-        lines["rho"].append(one)
-        lines["u"].append(np.zeros(2))
-        for side in (-1, 1):
-            split = critical + (1 - critical) * np.linspace(1e-4, 1, 60) ** 2
-            peak = np.array([law_peaks(_pair(name, float(rho), nu))[-1] for rho in split])
-            for up in (-1, 1):
-                lines["rho"].append(side * np.append(critical, split))
-                lines["u"].append(up * np.append(0.0 if name != "uniform" else peak[0], peak))
-        lines["colour"] += [colour] * (len(lines["rho"]) - len(lines["colour"]))
+    """The branches of peaks over rho, as lines."""
+    critical = 0.0 if family == "uniform" else CRITICAL_RHO
+    lines: dict[str, list] = {"rho": [np.array([-critical, critical])], "u": [np.zeros(2)]}
+    split = critical + (1 - critical) * np.linspace(1e-4, 1, 60) ** 2
+    peak = np.array([law_peaks(_pair(family, float(rho), nu))[-1] for rho in split])
+    first = peak[0] if family == "uniform" else 0.0
+    for side in (-1, 1):
+        for up in (-1, 1):
+            lines["rho"].append(side * np.append(critical, split))
+            lines["u"].append(up * np.append(first, peak))
     return lines
 
 

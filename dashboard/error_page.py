@@ -9,7 +9,7 @@ import panel as pn
 from bokeh.models import ColumnDataSource, Range1d, Span
 from bokeh.plotting import figure
 
-from dashboard.layout import browser_source, card, entries, text
+from dashboard.layout import browser_source, card, css, entries, text
 from dashboard.measurements import SIZE, SWEEP, Point, Update, most_levels
 from dashboard.state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
 from dashboard.theme import (
@@ -127,7 +127,7 @@ class ErrorPage:
         body = []
         for name in request.designs:
             colour = DESIGN_STYLES[name][0]
-            label = f'<th scope="row"><i style="--c:{colour}"></i>{DESIGN_LABELS[name]}</th>'
+            label = f'<th scope="row"><i style="--c:{css(colour)}"></i>{DESIGN_LABELS[name]}</th>'
             if name not in points:
                 most = most_levels(problem, name)
                 why = f"up to {most} levels" if max(request.k_x, request.k_y) > most else "…"
@@ -137,7 +137,7 @@ class ErrorPage:
             change = "" if baseline is None or name == BASELINE else _change(point, baseline)
             low, width = 100 * max(point.low, 0) / worst, 100 * (point.high - point.low) / worst
             bar = (
-                f'<div class="bar" style="--c:{colour};--v:{100 * point.nmse / worst:.2f}%;'
+                f'<div class="bar" style="--c:{css(colour)};--v:{100 * point.nmse / worst:.2f}%;'
                 f'--l:{low:.2f}%;--w:{width:.2f}%"><i></i><b></b></div>'
             )
             body.append(
@@ -153,7 +153,8 @@ class ErrorPage:
             asymptote = asymptotic_mse(pair, (request.k_x, request.k_y), problem.inner_dim)
             asymptote /= pair.energy(problem.inner_dim)
             law = (
-                f'<tr class="law"><th scope="row"><i style="--c:{MUTED}"></i>Asymptotic law</th>'
+                f'<tr class="law"><th scope="row"><i style="--c:{css(MUTED)}"></i>'
+                "Asymptotic law</th>"
                 f'<td></td><td data-asymptote="{asymptote!r}">{scientific(asymptote)}</td>'
                 "<td></td></tr>"
             )

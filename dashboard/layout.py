@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import panel as pn
-from bokeh.models import Column, ColumnDataSource, Div, UIElement
+from bokeh.models import Column, ColumnDataSource, CustomJS, Div, UIElement
+from bokeh.plotting import figure
+
+from dashboard.theme import BLUE, INK, MUTED
 
 CSS = Path(__file__).with_name("page.css").read_text()
+_CARD = Path(__file__).with_name("card.js").read_text()
 
 
 def text(html: str, kind: str, name: str | None = None) -> Div:
@@ -33,10 +37,16 @@ def browser_source(name: str, *columns: str) -> ColumnDataSource:
     return ColumnDataSource({c: np.empty(0) for c in columns}, name=name, syncable=False)
 
 
+def css(colour: str) -> str:
+    """A picture's colour in HTML: one that the theme changes follows the theme."""
+    return {INK: "var(--ink)", MUTED: "var(--muted)", BLUE: "var(--blue)"}.get(colour, colour)
+
+
 def entries(items: Iterable[tuple[str, str, str]]) -> str:
     """A legend's HTML: (colour, "line" | "dashed" | "dotted" | "area", name) for each entry."""
     return "".join(
-        f'<span class="entry"><i class="{shape}" style="--c:{colour}"></i>{escape(name)}</span>'
+        f'<span class="entry"><i class="{shape}" style="--c:{css(colour)}"></i>'
+        f"{escape(name)}</span>"
         for colour, shape, name in items
     )
 
@@ -49,10 +59,30 @@ def grid(*cards: pn.viewable.Viewable) -> pn.Column:
 
 
 def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.Bokeh:
-    """A titled card; `area` names its place on a page with a layout of its own."""
+    """A titled card; `area` names its place on a page with a layout of its own.
+
+    Figures in it get the card's sentence as their text alternative, and buttons that save them.
+    """
+    figures = [child for child in children if isinstance(child, figure)]
+    sentence = next((child for child in children if "sentence" in child.css_classes), None)
+    buttons = "".join(
+        f'<button type="button" data-save="{kind}" '
+        f'aria-label="Save {escape(title)} as {kind.upper()}">{kind.upper()}</button>'
+        for kind in ("png", "svg", "csv")
+    )
+    save = f'<span class="save">{buttons}</span>' if figures else ""
+    heading = text(f"<h2>{escape(title)}</h2>{save}", "title")
+    if figures:
+        describe = CustomJS(
+            code=_CARD,
+            args={"title": heading, "heading": title, "sentence": sentence, "figures": figures},
+        )
+        for picture in figures:
+            picture.js_on_change("inner_width", describe)
+        if sentence is not None:
+            sentence.js_on_change("text", describe)
     column = Column(
-        children=[text(f"<h2>{escape(title)}</h2>", "title"), *children], css_classes=["panel"],
-        stylesheets=[CSS], styles={"grid-area": area} if area else {},
-        sizing_mode="stretch_width", margin=0,
+        children=[heading, *children], css_classes=["panel"], stylesheets=[CSS],
+        styles={"grid-area": area} if area else {}, sizing_mode="stretch_width", margin=0,
     )  # fmt: skip
     return pn.pane.Bokeh(column, sizing_mode="stretch_width", margin=0)

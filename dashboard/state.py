@@ -146,6 +146,7 @@ class DashboardState(param.Parameterized):
         default=["gaussian_compander", "lloyd_max", "closed_form", "bilinear", "empirical"],
         objects=list(DESIGN_LABELS), label="Designs to compare", doc="Ways to make the codebooks",
     )  # fmt: skip
+    theme = param.Selector(default="light", objects=["light", "dark"], label="Theme")
     gain = param.Boolean(
         False,
         label="Best gain",
@@ -226,7 +227,7 @@ class DashboardState(param.Parameterized):
 
 CONTROLS = (
     "page", "source", "law", "nu", "rho", "k_x", "k_y", "linked", "inner_dim", "layer", "head",
-    "operand", "designs", "gain", "seed",
+    "operand", "designs", "gain", "seed", "theme",
 )  # fmt: skip
 
 

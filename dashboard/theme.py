@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bokeh.models import FixedTicker
+from bokeh.models import FixedTicker, Model
 from bokeh.plotting import figure
 
 INK, MUTED, RULE = "#1b2430", "#5b6675", "#d9dee5"
@@ -25,22 +25,38 @@ DESIGN_STYLES = {
     "empirical": (VERMILLION, "hex"),
 }
 
+#: What each colour of the light page's pictures is on the dark one.
+DARK = {INK: "#eef2f7", MUTED: "#a3afbf", RULE: "#344050", BLUE: "#4fa8e8", "white": "#17202b"}
+_LIGHT = {dark: light for light, dark in DARK.items()}
+
+
+def _material(mode: str) -> dict[str, Any]:
+    page, bar, ink = (
+        ("#0e141b", "#17202b", DARK[INK]) if mode == "dark" else ("#eef1f5", "#fff", INK)
+    )
+    return {
+        "palette": {
+            "primary": {"main": SKY if mode == "dark" else BLUE},
+            "background": {"default": page, "paper": bar},
+            "text": {"primary": ink},
+        },
+        "typography": {"fontFamily": FONT, "fontSize": 13, "button": {"textTransform": "none"}},
+    }
+
+
 #: Material theme of the widgets, and the page around them.
-THEME = {
-    "palette": {"primary": {"main": BLUE}},
-    "typography": {"fontFamily": FONT, "fontSize": 13, "button": {"textTransform": "none"}},
-}
+THEME = {mode: _material(mode) for mode in ("light", "dark")}
 PAGE_STYLE = {
     "& .MuiAppBar-root": {
-        "bgcolor": "#fff", "color": INK, "boxShadow": "none", "borderBottom": f"1px solid {RULE}",
+        "bgcolor": "background.paper", "backgroundImage": "none", "color": "text.primary",
+        "boxShadow": "none", "borderBottom": "1px solid", "borderColor": "divider",
     },
     "& .MuiToolbar-root": {"minHeight": "44px !important"},
     "& .MuiAppBar-root .title": {
-        "fontSize": "min(19px, 3.55vw)", "fontWeight": 700, "color": f"{INK} !important",
+        "fontSize": "min(19px, 3.55vw)", "fontWeight": 700, "color": "text.primary",
     },
-    "& .main": {"bgcolor": "#eef1f5"},
+    "& .main": {"bgcolor": "background.default"},
 }  # fmt: skip
-
 TABS_STYLE = {
     "& .MuiTabs-root, & .MuiTab-root": {"minHeight": "36px", "fontSize": "14px"},
     "& .MuiTab-root": {"padding": "6px 14px"},
@@ -87,3 +103,14 @@ def ticks(axis: Any, values: Sequence[float], labels: Sequence[str] | None = Non
     axis.ticker = FixedTicker(ticks=list(values))
     if labels is not None:
         axis.major_label_overrides = dict(zip(values, labels, strict=True))
+
+
+def paint(roots: Iterable[Model], dark: bool) -> None:
+    """Ink, rules and outlines of the pictures under `roots` in the page's theme."""
+    colours = DARK if dark else _LIGHT
+    for root in roots:
+        for model in root.references():
+            for name, value in model.properties_with_values(include_defaults=False).items():
+                colour = getattr(value, "value", value)  # a string, or a glyph's constant
+                if name.endswith("color") and isinstance(colour, str) and colour in colours:
+                    setattr(model, name, colours[colour])
