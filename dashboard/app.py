@@ -22,10 +22,11 @@ from dashboard.layout import CSS, text
 from dashboard.measurements import measurements
 from dashboard.state import ATTENTION, CONTROLS, PAGES, SYNTHETIC, DashboardState
 from dashboard.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
+from dashboard.toolbar import Toolbar
 
 TITLE = "quantlab — quantize for the product, not for the entries"
 #: Controls that change more than what a slider moves.
-RARE = {"page", "source", "law", "layer", "head", "operand", "designs", "linked"}
+RARE = {"page", "hide", "source", "law", "layer", "head", "operand", "designs", "linked"}
 #: page -> its module and class, imported on the first visit.
 _PAGES = {
     "density": ("overview_page", "OverviewPage"),
@@ -65,21 +66,19 @@ class Session:
         self.background = Background(self.deliver)
         self.on_end(self.background.close)
         self.controls = Controls(self.state)
+        self.toolbar = Toolbar(self.state, self.deliver)
         self.notice = text("", "notice", "notice")
         self.notice.styles = {"grid-area": "notice"}
         self._pages: dict[str, Page] = {}
         self._slots = {name: pn.Column(sizing_mode="stretch_width", margin=0) for name in PAGES}
         self.tabs = pmui.Tabs(
             *((title, pn.Spacer(height=0, margin=0)) for title in PAGES.values()),
-            styles={"grid-area": "tabs"}, sx=TABS_STYLE, sizing_mode="stretch_width", margin=0,
+            sx=TABS_STYLE, margin=0,
         )  # fmt: skip
         self.tabs.param.watch(self._open_tab, "active")
-        self._tell()
-        self._turn()
-        self.state.param.watch(self._moved, list(CONTROLS))
-        self.state.param.watch(self._turn, "page")
-        self.state.param.watch(self._tell, "notice")
-        self.state.param.watch(lambda _: self._paint(*self._slots.values()), "theme")
+        self._pending: set[str] = {"page"}
+        self._react()
+        self.state.param.watch(self._moved, [*CONTROLS, "notice"])
 
     def page(self) -> pn.viewable.Viewable:
         """All of it: the tabs, the controls beside the open tab."""
@@ -87,8 +86,14 @@ class Session:
             *self._slots.values(), styles={"grid-area": "content"}, sizing_mode="stretch_width",
             margin=0,
         )  # fmt: skip
+        bar = pn.Row(
+            self.tabs, pn.Row(*self.toolbar.tools(), margin=0), css_classes=["bar"],
+            stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
         page = pn.Column(
-            pn.pane.Bokeh(self.notice, margin=0), self.tabs, *self.controls.panels(), content,
+            pn.pane.Bokeh(self.notice, margin=0), bar, self.toolbar.tour,
+            *self.controls.panels(), content, pn.pane.Bokeh(self.toolbar.link, margin=0),
+            self.toolbar.dialog,
             css_classes=self._classes(), stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         self.state.param.watch(lambda _: page.param.update(css_classes=self._classes()), "theme")
@@ -121,10 +126,32 @@ class Session:
     def _open_tab(self, event: Any) -> None:
         self.state.page = list(PAGES)[event.new]
 
-    def _turn(self, *_: Any) -> None:
+    def _moved(self, *events: Any) -> None:
+        """Answer all moves that come together once, and with the document locked."""
+        first = not self._pending
+        self._pending |= {event.name for event in events}
+        if first:
+            self.deliver(self._react)
+
+    def _react(self) -> None:
+        moved, self._pending = self._pending, set()
+        self.notice.text = escape(self.state.notice)
+        self.notice.visible = bool(self.state.notice)
+        self.toolbar.refresh()
+        if moved & RARE:
+            self.controls.refresh()
+        if moved & {"page", "hide"}:
+            self._turn()
+        elif not moved <= {"theme", "tour", "notice"}:
+            self._pages[self.state.page].refresh()
+        if "theme" in moved:
+            self._paint(*self._slots.values())
+
+    def _turn(self) -> None:
         """Show the state's page, built on its first visit."""
         name = self.state.page
         self.tabs.active = list(PAGES).index(name)
+        self.tabs.visible = "tabs" not in self.state.hide
         for key, slot in self._slots.items():
             slot.visible = key == name
         if name not in self._pages:
@@ -133,7 +160,6 @@ class Session:
             self._slots[name].append(self._pages[name].view())
             if self.state.theme == "dark":
                 self._paint(self._slots[name])
-        self.controls.refresh()
         self._pages[name].refresh()
 
     def _classes(self) -> list[str]:
@@ -142,17 +168,6 @@ class Session:
     def _paint(self, *slots: pn.Column) -> None:
         panes = [pane for slot in slots for pane in slot.select(pn.pane.Bokeh)]
         paint([pane.object for pane in panes], self.state.theme == "dark")
-
-    def _moved(self, *events: Any) -> None:
-        moved = {event.name for event in events}
-        if moved & RARE:
-            self.controls.refresh()
-        if not moved <= {"page", "theme"}:
-            self._pages[self.state.page].refresh()
-
-    def _tell(self, *_: Any) -> None:
-        self.notice.text = escape(self.state.notice)
-        self.notice.visible = bool(self.state.notice)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -171,6 +186,7 @@ def _document() -> pmui.Page:
     query = {k: v[0].decode(errors="replace") for k, v in pn.state.session_args.items() if v}
     session = Session(query)
     state = session.state
+    session.toolbar.follow_address()
     page = pmui.Page(
         title=TITLE, main=[session.page()], dark_theme=state.theme == "dark", busy_indicator=None,
         sidebar_variant="temporary", sidebar_open=False, theme_config=THEME, sx=PAGE_STYLE,

@@ -33,6 +33,23 @@ _RHO_MARKS = [
 ]
 #: What a slider does in the browser: write its value where the drawing code reads it.
 _COPY = "setting.data = {...setting.data, %s: [%s]};"
+#: There and back over all correlations, at a pace that one can talk to.
+_PLAY = """
+const rho = slider.data;
+if (button.timer) {
+  clearInterval(button.timer);
+  button.timer = null;
+  button.data.label = "Play ρ";
+} else {
+  let step = 0.02;
+  button.data.label = "Pause";
+  button.timer = setInterval(() => {
+    if (rho.disabled) return;
+    if (rho.value + step > 1 || rho.value + step < -1) step = -step;
+    rho.value = Math.round(100 * (rho.value + step)) / 100;
+  }, 100);
+}
+"""
 _OPTION = "Number(source.options[source.value])"
 
 
@@ -86,6 +103,17 @@ class Controls:
             ("inner_dim", self.inner_dim, _OPTION),
         ):
             widget.jscallback(args={"setting": self.setting}, value=_COPY % (name, value))
+        self.play = pmui.Button(label="Play ρ", variant="text", size="small", margin=(0, 6))
+        self.play.js_on_click(args={"slider": self.rho, "button": self.play}, code=_PLAY)
+        #: what a teacher's link hides, by name
+        self._groups = {
+            "input": (self.source, self.law, self.nu, self.layer, self.head),
+            "levels": (self.k_x, self.k_y, self.linked),
+            "inner_dim": (self.inner_dim,),
+            "operand": (self.operand,),
+            "designs": (self.designs,),
+            "seed": (self.seed, self.reset),
+        }
         self._panels = self._layout()
         self.refresh()
 
@@ -98,6 +126,14 @@ class Controls:
         self.inner_dim.visible = self.seed.visible = self.law.visible = not heads
         self.nu.visible = not heads and self.state.law == STUDENT_T
         self.gain.visible = self.state.page == "error"
+        self.play.visible = not heads
+        for widget in (self.source, self.k_x, self.k_y, self.linked, self.operand, self.designs):
+            widget.visible = True
+        self.reset.visible = True
+        hidden = self.state.hide
+        for name, widgets in self._groups.items():
+            for widget in widgets:
+                widget.visible = widget.visible and name not in hidden
         for panel in self.panels():
             panel.visible = self.state.page not in OWN_CONTROLS
         self.k_y.disabled = self.state.linked
@@ -111,7 +147,7 @@ class Controls:
         return [
             _panel(
                 self.source, pn.Row(self.layer, self.head, margin=(8, 0, 0, 0)), self.law, self.nu,
-                self.rho, self.k_x, area="primary",
+                self.rho, self.play, self.k_x, area="primary",
             ),
             _panel(
                 self.linked, self.k_y, self.inner_dim, self.operand, self.gain, self.designs,

@@ -9,6 +9,8 @@ import panel as pn
 from bokeh.models import ColumnDataSource, Range1d, Span
 from bokeh.plotting import figure
 
+from dashboard.background import Deliver
+from dashboard.guess import BASELINE, Guess
 from dashboard.layout import browser_source, card, css, entries, text
 from dashboard.measurements import SIZE, SWEEP, Point, Update, most_levels
 from dashboard.state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
@@ -25,13 +27,12 @@ from quantlab import asymptotic_mse
 
 #: Ends of the error axis; the browser raises the lower one to what the inner dimension needs.
 CEILING, FLOOR = 3.0, 1e-8
-BASELINE = "gaussian_compander"
 
 
 class ErrorPage:
     """Measured nmse of each design: a curve against K, and a table at the present levels."""
 
-    def __init__(self, state: DashboardState) -> None:
+    def __init__(self, state: DashboardState, deliver: Deliver) -> None:
         self.state = state
         columns = ("K", "nmse", "low", "high", "colour", "marker", "size", "alpha")
         self.points = ColumnDataSource({c: [] for c in columns}, name="points")
@@ -47,7 +48,10 @@ class ErrorPage:
         self.error_text = text("", "sentence", "error_text")
         self.readout = text("", "readout", "readout")
         self.status = text("", "status", "status")
+        self.guess = Guess(state, lambda: deliver(self._reveal))
+        self._latest: Update | None = None
         self._known: dict[tuple[str, int, int], tuple[Request, Point]] = {}
+        self._table = card("Measured at this setting", self.readout, self.status, area="readout")
         self.refresh()
 
     def cards(self) -> list[pn.viewable.Viewable]:
@@ -56,12 +60,15 @@ class ErrorPage:
                 "What the product loses", self.error_text, self.legend, self._figure(),
                 area="error",
             ),
-            card("Measured at this setting", self.readout, self.status, area="readout"),
+            self._table,
+            self.guess.card,
         ]  # fmt: skip
 
     def refresh(self) -> None:
         """A control has moved: what is shown is older than the setting."""
         self.status.text = "measuring …"
+        self.guess.refresh()
+        self._table.visible = not self.guess.open
         law = [(MUTED, "dashed", "asymptotic law of λ*, slope −2")]
         if self.state.source == ATTENTION:
             law = []
@@ -86,7 +93,15 @@ class ErrorPage:
         for name, point in update.points.items():
             self._known[name, update.k_x, update.k_y] = (update.request, point)
         if update.present:
+            self._latest = update
             self._write(update)
+        self._draw()
+
+    def _reveal(self) -> None:
+        """A guess is committed: what is known is shown."""
+        self._table.visible = True
+        if self._latest is not None and self._latest.request == self.state.request():
+            self._write(self._latest)
         self._draw()
 
     def _draw(self) -> None:
@@ -95,6 +110,8 @@ class ErrorPage:
         present = (request.k_x, request.k_y)
         rows, lines = [], []
         for (name, k_x, k_y), (asked, point) in list(self._known.items()):
+            if self.guess.open:
+                break
             here = (k_x, k_y) == present
             if not here and not (k_x == k_y and k_x in SWEEP):
                 del self._known[name, k_x, k_y]
@@ -120,6 +137,9 @@ class ErrorPage:
         if not points:
             self.readout.text, self.error_text.text = "", "Choose a design to compare."
             self.status.text = ""
+            return
+        if self.guess.open:
+            self.error_text.text = "Hidden until a guess is committed."
             return
         trials = next(iter(points.values())).trials
         worst = max(point.high for point in points.values())
@@ -171,7 +191,7 @@ class ErrorPage:
             if attention
             else f"{trials} trials of {SIZE} × {problem.inner_dim} × {SIZE}"
         )
-        self.status.text = f"{what}. Bars and ±: 95 % intervals."
+        self.status.text = f"{self.guess.verdict(points)}{what}. Bars and ±: 95 % intervals."
         self.error_text.text = self._sentence(request, points)
 
     def _sentence(self, request: Request, points: dict[str, Point]) -> str:

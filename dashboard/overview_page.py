@@ -28,7 +28,7 @@ class OverviewPage:
     def __init__(self, session: Session) -> None:
         self.state = session.state
         self.density = DensityPage(self.state)
-        self.errors = ErrorPage(self.state)
+        self.errors = ErrorPage(self.state, session.deliver)
         self.scene = ColumnDataSource(self._scene(), name="scene")
         self._subscription = Subscription(
             measurements(), lambda update: session.deliver(lambda: self._show(update))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import param
@@ -33,6 +34,17 @@ PAGES = {
     for name, title in PAGES.items()
     if name == "density"
     or (Path(__file__).parent / f"{'error_study' if name == 'error' else name}_page.py").exists()
+}
+#: What a teacher's link can hide -> how it is called.
+HIDEABLE = {
+    "tabs": "Tabs",
+    "tools": "Presets, tour and sharing",
+    "input": "Input and law",
+    "levels": "Levels K",
+    "inner_dim": "Inner dimension",
+    "operand": "Operand shown",
+    "designs": "Designs",
+    "seed": "Seed and reset",
 }
 GAUSSIAN, STUDENT_T = "gaussian", "student_t"
 #: law of a synthetic pair -> what the page calls it.
@@ -152,6 +164,14 @@ class DashboardState(param.Parameterized):
         label="Best gain",
         doc="Multiply the product by the number that makes its error least",
     )
+    tour = param.Integer(0, bounds=(0, 8), doc="Stop of the guided tour; 0: no tour")
+    predict = param.Boolean(
+        False, label="Predict first", doc="Hide the measured error until a guess is committed"
+    )
+    hide = param.ListSelector(
+        default=[], objects=list(HIDEABLE), label="Hidden in this link",
+        doc="What a teacher's link leaves out",
+    )  # fmt: skip
     notice = param.String("", doc="What the page has to say about a value that it did not take")
     seed = param.Integer(0, bounds=(0, 2**31 - 1), label="Seed", doc="Seed of the samples")
 
@@ -183,9 +203,24 @@ class DashboardState(param.Parameterized):
         """Whether the input is an attention head."""
         return self.source == ATTENTION
 
-    def reset(self) -> None:
-        """Every control back to its default."""
-        self.param.update(**{name: self.param[name].default for name in CONTROLS})
+    def reset(self, **values: Any) -> None:
+        """Every control back to its default, but for `values`; theme and lesson stay."""
+        defaults = {name: self.param[name].default for name in CONTROLS if name not in KEPT}
+        self.param.update(**{**defaults, "notice": "", **values})
+
+    def query(self, **values: Any) -> str:
+        """The link that brings this state back: what differs from the defaults."""
+        present = {name: getattr(self, name) for name in CONTROLS} | values
+        if self.heads:  # the head's own
+            present["rho"] = self.param.rho.default
+        if self.linked:
+            present["k_y"] = self.param.k_y.default
+        changed = {
+            name: _text(value)
+            for name, value in present.items()
+            if value != self.param[name].default
+        }
+        return "?" + urlencode(changed, safe=",") if changed else ""
 
     def request(self) -> Request:
         """The present setting, rounded so that equal pictures share one measurement."""
@@ -226,9 +261,37 @@ class DashboardState(param.Parameterized):
 
 
 CONTROLS = (
-    "page", "source", "law", "nu", "rho", "k_x", "k_y", "linked", "inner_dim", "layer", "head",
-    "operand", "designs", "gain", "seed", "theme",
-)  # fmt: skip
+    "page",
+    "source",
+    "law",
+    "nu",
+    "rho",
+    "k_x",
+    "k_y",
+    "linked",
+    "inner_dim",
+    "layer",
+    "head",
+    "operand",
+    "designs",
+    "gain",
+    "seed",
+    "theme",
+    "tour",
+    "predict",
+    "hide",
+)
+#: What belongs to the viewer or the lesson: a reset, a preset or a stop of the tour leaves it.
+KEPT = ("theme", "tour", "predict", "hide")  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    """A value as a link holds it; `_parse` reads it back."""
+    if isinstance(value, list):
+        return ",".join(value)
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _parse(parameter: param.Parameter, text: str) -> Any:

@@ -53,7 +53,7 @@ PAGE_STYLE = {
     },
     "& .MuiToolbar-root": {"minHeight": "44px !important"},
     "& .MuiAppBar-root .title": {
-        "fontSize": "min(19px, 3.55vw)", "fontWeight": 700, "color": "text.primary",
+        "fontSize": "min(19px, 3.2vw)", "fontWeight": 700, "color": "text.primary",
     },
     "& .main": {"bgcolor": "background.default"},
 }  # fmt: skip

@@ -143,7 +143,7 @@ def test_every_control_has_a_name(dashboard: Dashboard) -> None:
     for name in ("Same K for A and B", *DESIGN_LABELS.values()):
         expect(page.get_by_role("checkbox", name=name, exact=True)).to_be_visible()
     for name in ("Drawn from a law", "Attention", "Queries", "Keys", "Reset"):
-        expect(page.get_by_role("button", name=name)).to_be_visible()
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
     for name in ("Layer", "Head"):
         expect(page.get_by_role("combobox", name=name)).to_be_visible()
     page.get_by_role("button", name="Drawn from a law").click()
@@ -163,7 +163,7 @@ def test_a_hostile_link_falls_back_value_by_value(dashboard: Dashboard) -> None:
 def test_reset_brings_the_defaults_back(dashboard: Dashboard) -> None:
     page = dashboard("?rho=0.1&k_x=5&linked=0&k_y=9&seed=3")
     measured(page, rho=0.1, k_x=5, k_y=9)
-    page.get_by_role("button", name="Reset").click()
+    page.get_by_role("button", name="Reset", exact=True).click()
     measured(page, rho=0.8, k_x=16, k_y=16)
     expect(slider(page, "Correlation ρ")).to_have_attribute("aria-valuenow", "0.8")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 import quantlab as ql
-from tests.browser.test_page import Dashboard, source
+from dashboard.lessons import TOUR
+from tests.browser.test_page import Dashboard, measured, slider, source
 
 
 def saved(page: Page, title: str, kind: str, folder: Path) -> bytes:
@@ -45,16 +46,12 @@ def test_every_picture_has_a_text_alternative_that_follows(dashboard: Dashboard)
 
 def test_the_theme_changes_without_losing_the_setting(dashboard: Dashboard) -> None:
     page = dashboard("?rho=0.25")
-    ink = (
-        """() => Bokeh.documents[0].get_model_by_name("density").left[0].major_label_text_color"""
-    )
+    ink = """() => Bokeh.documents[0].get_model_by_name("density").left[0].major_label_text_color"""
     light = page.evaluate(ink)
     page.get_by_role("button", name="Toggle theme").click()
     page.wait_for_function(f"(before) => ({ink})() !== before", arg=light)
-    background = page.locator("body").evaluate(
-        "() => getComputedStyle(document.querySelector('.main') ?? document.body).backgroundColor"
-    )
-    assert sum(map(int, background.strip("rgba()").split(",")[:3])) < 150, "a dark page"
+    heading = page.get_by_role("heading", name="When the density splits")
+    expect(heading).to_have_css("color", "rgb(238, 242, 247)")
     assert_allclose(source(page, "branches")["rho"], [0.25])
 
 
@@ -75,3 +72,81 @@ def test_another_law_moves_the_pictures(dashboard: Dashboard, law: str) -> None:
     )
     centers = ql.DESIGNS["closed_form"](pairs[law], 16, 256)[0].centers
     assert_allclose(source(page, "law_rug")["u"], centers, rtol=1e-9)
+
+
+def test_the_tour_leads_from_start_to_end(dashboard: Dashboard) -> None:
+    page = dashboard("")
+    page.get_by_role("button", name="Tour", exact=True).click()
+    for number, step in enumerate(TOUR, 1):
+        expect(page.get_by_role("heading", name=f"{number} of 8 {step.title}")).to_be_visible()
+        expect(page.get_by_text(step.question)).to_be_visible()
+        page.wait_for_function("(stop) => location.search.includes(`tour=${stop}`)", arg=number)
+        page.get_by_role("button", name="Finish" if number == len(TOUR) else "Next").click()
+    expect(page.get_by_role("heading", name="8 of 8")).to_be_hidden()
+    assert "source=attention" in page.url
+
+
+def test_a_link_gives_the_same_numbers_in_a_new_browser(
+    dashboard: Dashboard, browser: Browser, address: str
+) -> None:
+    page = dashboard(
+        "?rho=0.62&linked=0&k_x=12&k_y=24&inner_dim=64&seed=7&designs=closed_form,lloyd_max"
+    )
+    shown = measured(page, rho=0.62, k_x=12, k_y=24, trials=240)
+    slider(page, "Correlation ρ").press("ArrowRight")
+    page.wait_for_function("location.search.includes('rho=0.63')")
+    shown = measured(page, rho=0.63, k_x=12, k_y=24, trials=240)
+    other = browser.new_page()
+    other.goto(page.url)
+    assert measured(other, rho=0.63, k_x=12, k_y=24, trials=240) == shown
+    other.close()
+
+
+def test_a_teachers_link_hides_controls(dashboard: Dashboard) -> None:
+    page = dashboard("")
+    page.get_by_role("button", name="Share").click()
+    for name in ("Tabs", "Presets, tour and sharing", "Input and law", "Designs", "Seed and reset"):
+        page.get_by_role("checkbox", name=name, exact=True).check()
+    link = page.get_by_role("dialog").get_by_role("link")
+    expect(link).to_have_attribute("href", "?hide=tabs,tools,input,designs,seed")
+    page = dashboard("?hide=tabs,tools,input,designs,seed")
+    assert slider(page, "Correlation ρ").count() == 1
+    for name in ("Tour", "Share", "Presets", "Attention", "Reset"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_hidden()
+    expect(page.get_by_role("tab").first).to_be_hidden()
+    expect(page.get_by_role("checkbox", name="Bilinear")).to_be_hidden()
+
+
+def test_a_preset_sets_the_controls(dashboard: Dashboard) -> None:
+    page = dashboard("?seed=5")
+    page.get_by_role("button", name="Presets").click()
+    page.get_by_role("menuitem", name="Below the transition, ρ = 0.3").click()
+    expect(slider(page, "Correlation ρ")).to_have_attribute("aria-valuenow", "0.3")
+    page.wait_for_function("location.search === '?rho=0.3'")
+
+
+def test_play_sweeps_rho_and_pauses(dashboard: Dashboard) -> None:
+    page = dashboard("?rho=0.3")
+    page.get_by_role("button", name="Play ρ").click()
+    page.wait_for_function(
+        "Bokeh.documents[0].get_model_by_name('branches').data.rho[0] > 0.45", timeout=20_000
+    )
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Play ρ")).to_be_visible()
+    stopped = source(page, "branches")["rho"]
+    page.wait_for_timeout(400)
+    assert source(page, "branches")["rho"] == stopped
+
+
+def test_predict_first_hides_the_measured_error(dashboard: Dashboard) -> None:
+    page = dashboard("?predict=1&designs=gaussian_compander,closed_form")
+    commit = page.get_by_role("button", name="Commit the guess")
+    expect(commit).to_be_visible()
+    expect(page.get_by_text("Hidden until a guess is committed.")).to_be_visible(timeout=60_000)
+    assert page.locator("tr[data-design]").count() == 0
+    assert source(page, "points")["nmse"] == []
+    commit.click()
+    expect(page.get_by_text("You said Plain with 100 %. Measured: Closed form")).to_be_visible()
+    assert set(measured(page, k_x=16)) == {"gaussian_compander", "closed_form"}
+    slider(page, "Correlation ρ").press("ArrowRight")
+    expect(commit).to_be_visible()
