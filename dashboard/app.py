@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 from collections.abc import Callable, Mapping
 from html import escape
 from importlib import import_module
@@ -13,14 +11,11 @@ from typing import Any, Protocol
 import panel as pn
 import panel_material_ui as pmui
 from panel.io.state import set_curdoc
-from threadpoolctl import threadpool_limits
-from tornado.websocket import WebSocketClosedError
 
 from dashboard.background import Background
 from dashboard.controls import Controls
 from dashboard.layout import CSS, text
-from dashboard.measurements import measurements
-from dashboard.state import ATTENTION, CONTROLS, PAGES, SYNTHETIC, DashboardState
+from dashboard.state import CONTROLS, PAGES, DashboardState
 from dashboard.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
 from dashboard.toolbar import Toolbar
 
@@ -154,19 +149,22 @@ class Session:
         self.tabs.visible = "tabs" not in self.state.hide
         for key, slot in self._slots.items():
             slot.visible = key == name
-        if name not in self._pages:
-            module, kind = _PAGES[name]
-            self._pages[name] = getattr(import_module(f"dashboard.{module}"), kind)(self)
-            self._slots[name].append(self._pages[name].view())
-            if self.state.theme == "dark":
-                self._paint(self._slots[name])
-        self._pages[name].refresh()
+        if name in self._pages:
+            self._pages[name].refresh()
+            return
+        module, kind = _PAGES[name]
+        self._pages[name] = page = getattr(import_module(f"dashboard.{module}"), kind)(self)
+        view = page.view()
+        page.refresh()
+        self._paint(view)
+        # last: a figure's own changes would reach the browser before the figure does
+        self._slots[name].append(view)
 
     def _classes(self) -> list[str]:
         return ["page", "dark"] if self.state.theme == "dark" else ["page"]
 
-    def _paint(self, *slots: pn.Column) -> None:
-        panes = [pane for slot in slots for pane in slot.select(pn.pane.Bokeh)]
+    def _paint(self, *views: pn.viewable.Viewable) -> None:
+        panes = [pane for view in views for pane in view.select(pn.pane.Bokeh)]
         paint([pane.object for pane in panes], self.state.theme == "dark")
 
 
@@ -196,36 +194,3 @@ def _document() -> pmui.Page:
     )
     state.param.watch(lambda event: setattr(page, "dark_theme", event.new == "dark"), "theme")
     return page
-
-
-def not_a_closed_tab(record: logging.LogRecord) -> bool:
-    """Log filter: a browser that leaves in the middle of a message is no error of the server's."""
-    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-    return not isinstance(error, WebSocketClosedError)
-
-
-def serve(port: int = 5006, address: str = "localhost", show: bool = False, **limits: Any) -> None:
-    """Serve the dashboard until interrupted; prints the address.
-
-    Parameters
-    ----------
-    port : int
-    address : str
-        Address to listen on; "localhost" answers this machine alone.
-    show : bool
-        Open a browser window.
-    **limits
-        Passed on to `panel.serve` (`num_procs`, `websocket_origin`, ...).
-    """
-    measurements().warm(
-        DashboardState(source=source).request() for source in (SYNTHETIC, ATTENTION)
-    )
-    # several measuring threads with one BLAS thread each, and an event loop that waits little
-    threadpool_limits(1, "blas")
-    sys.setswitchinterval(0.001)
-    logging.getLogger("asyncio").addFilter(not_a_closed_tab)
-    print(f"quantlab dashboard: http://{address}:{port}", flush=True)
-    pn.serve(
-        {"/": _document}, port=port, address=address, show=show, title=TITLE, verbose=False,
-        **limits,
-    )  # fmt: skip

@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "At the transition, ρ = 1/√3": {"rho": _AT},
     "Above the transition, ρ = 0.9": {"rho": 0.9},
     "Few levels: the closed form fails": {"rho": 0.8, "k_x": 2},
-    "Bias trap: long products": {"rho": 0.9, "k_x": 8, "inner_dim": 4096},
+    "Bias trap: long products": {"page": "error", "rho": 0.9, "k_x": 8, "inner_dim": 4096},
     "Heavy tails: Student-t": {"law": STUDENT_T, "nu": 5.0, "rho": 0.9},
     "Not elliptical: uniform copula": {"law": "uniform", "rho": 0.5},
     "A real attention head": {"source": ATTENTION, "layer": 2, "head": 6},
@@ -75,7 +75,7 @@ TOUR: tuple[Step, ...] = (
         "Each entry of C sums 4,096 products. Random errors average out, a systematic one does "
         "not: the bias takes over as k grows, and one gain on the product removes most of it.",
         "Which design is best without the gain, and which with it?",
-        {"rho": 0.9, "k_x": 8, "inner_dim": 4096},
+        {"page": "error", "rho": 0.9, "k_x": 8, "inner_dim": 4096},
     ),
     Step(
         "Heavy tails, the same threshold",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,12 +27,6 @@ PAGES = {
     "attention": "Attention",
     "data": "Your data",
     "speed": "Speed",
-}
-PAGES = {
-    name: title
-    for name, title in PAGES.items()
-    if name == "density"
-    or (Path(__file__).parent / f"{'error_study' if name == 'error' else name}_page.py").exists()
 }
 #: What a teacher's link can hide -> how it is called.
 HIDEABLE = {

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from quantlab import __version__
+
+#: Environment variable of the dashboard's password.
+PASSWORD = "QUANTLAB_PASSWORD"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,13 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"quantlab {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    dashboard = commands.add_parser("dashboard", help="serve the dashboard in the browser")
-    dashboard.add_argument("--port", type=_port, default=5006, help="default: 5006")
-    dashboard.add_argument(
-        "--address", default="localhost", help="address to listen on; default: localhost only"
-    )
-    dashboard.add_argument("--show", action="store_true", help="open a browser window too")
-    dashboard.set_defaults(run=_dashboard)
+    _add_dashboard(commands)
 
     lab = commands.add_parser("lab", help="open the notebooks in JupyterLab")
     lab.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to JupyterLab")
@@ -41,19 +41,164 @@ def main(argv: Sequence[str] | None = None) -> int:
     return options.run(options)
 
 
+def _add_dashboard(commands: Any) -> None:
+    parser = commands.add_parser(
+        "dashboard",
+        help="serve the dashboard in the browser",
+        description="Serve the dashboard. It answers this machine alone unless --address says "
+        "otherwise, asks nothing of the network, and tells at /healthz whether it is alive.",
+    )
+    add = parser.add_argument
+    add("--port", type=_port, default=5006, help="default: 5006")
+    add(
+        "--address",
+        type=_address,
+        default="localhost",
+        help="address to listen on; default: localhost, this machine alone; 0.0.0.0: everybody",
+    )
+    add(
+        "--processes",
+        type=_processes,
+        default=1,
+        metavar="N",
+        help="server processes on the port; arrivals at the same moment may share one: for a "
+        "class, separate servers behind a proxy are better (README); default: 1",
+    )
+    add(
+        "--origin",
+        type=_origin,
+        action="append",
+        default=[],
+        dest="origins",
+        metavar="HOST[:PORT]",
+        help="name of this server in a browser's address bar, where a proxy gives it another; "
+        "repeatable; '*': any",
+    )
+    add(
+        "--upload-limit",
+        type=_megabytes,
+        default=50.0,
+        metavar="MB",
+        help="largest uploaded file; default: 50",
+    )
+    secret = parser.add_mutually_exclusive_group()
+    secret.add_argument(
+        "--password",
+        help="ask it from every visitor; others on this machine can see it in the list of "
+        f"processes: rather set {PASSWORD} or --password-file",
+    )
+    secret.add_argument(
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help="read the password from FILE's first line",
+    )
+    add("--admin", action="store_true", help="serve /admin: sessions, memory; default: off")
+    add(
+        "--prefix",
+        type=_prefix,
+        default="",
+        metavar="PATH",
+        help="path in front of every address, as a proxy passes it on",
+    )
+    add("--show", action="store_true", help="open a browser window too")
+    parser.set_defaults(run=_dashboard)
+
+
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"a port is an integer from 1 to 65535; got {text!r}")
+    return _integer(text, 1, 65535, "a port")
+
+
+def _processes(text: str) -> int:
+    count = _integer(text, 1, 64, "a number of processes")
+    if count > 1 and sys.platform == "win32":
+        raise argparse.ArgumentTypeError("Windows has one process for each server; start more")
+    return count
+
+
+def _integer(text: str, low: int, high: int, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"{what} is an integer from {low} to {high}; got {text!r}")
     return int(text)
+
+
+def _megabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 2000:
+        raise argparse.ArgumentTypeError(
+            f"an upload limit is a number of MB above 0 and up to 2000; got {text!r}"
+        )
+    return value
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z.:_%-]+", text):
+        raise argparse.ArgumentTypeError(
+            f"an address is a host name or an IP number, without port or http://; got {text!r}"
+        )
+    return text
+
+
+def _origin(text: str) -> str:
+    host = text.partition("://")[2] if text.startswith(("http://", "https://")) else text
+    host = host.removesuffix("/").lower()
+    match = re.fullmatch(r"(?:\*|[0-9a-z*._-]+)(?::([0-9]+))?", host)
+    if match is None or not 1 <= int(match[1] or 1) <= 65535:
+        raise argparse.ArgumentTypeError(
+            f"an origin is HOST or HOST:PORT, as in class.example.org; got {text!r}"
+        )
+    return host
+
+
+def _prefix(text: str) -> str:
+    if not re.fullmatch(r"(/?[0-9A-Za-z._~@-]+)*/?", text) or ".." in text:
+        raise argparse.ArgumentTypeError(
+            f"a prefix is a path of letters, digits and - . _ ~ @, as in /quantlab; got {text!r}"
+        )
+    return text.strip("/")
+
+
+def _password(options: argparse.Namespace) -> str | None:
+    """The password, None without one; ValueError says what is wrong with it, without it."""
+    secret = options.password
+    if options.password_file is not None:
+        try:
+            lines = options.password_file.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the password file cannot be read: {error}") from None
+        secret = lines[0] if lines else ""
+    elif secret is None:
+        secret = os.environ.get(PASSWORD)
+    if secret is not None and not secret.strip():
+        raise ValueError("the password is empty; expected at least one character")
+    return secret
 
 
 def _dashboard(options: argparse.Namespace) -> int:
     if not _installed("panel", "dashboard"):
         return 1
-    from dashboard.app import serve
-
     try:
-        serve(port=options.port, address=options.address, show=options.show)
+        password = _password(options)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    from dashboard.serving import is_loopback, serve
+
+    if password is None and not is_loopback(options.address):
+        print(
+            f"warning: everybody who can reach {options.address}:{options.port} can use this "
+            f"server; ask for a password with --password-file or {PASSWORD}",
+            file=sys.stderr,
+        )
+    try:
+        serve(
+            options.port, options.address, processes=options.processes, origins=options.origins,
+            upload_limit=options.upload_limit, password=password, admin=options.admin,
+            prefix=options.prefix, show=options.show,
+        )  # fmt: skip
     except OSError as error:
         print(f"cannot listen on {options.address}:{options.port}: {error}", file=sys.stderr)
         return 1

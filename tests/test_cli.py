@@ -25,6 +25,19 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["fly"], "invalid choice: 'fly'"),
         (["dashboard", "--port", "x"], "a port is an integer from 1 to 65535; got 'x'"),
         (["dashboard", "--port", "70000"], "got '70000'"),
+        (["dashboard", "--processes", "0"], "is an integer from 1 to 64; got '0'"),
+        (
+            ["dashboard", "--upload-limit", "nan"],
+            "a number of MB above 0 and up to 2000; got 'nan'",
+        ),
+        (["dashboard", "--upload-limit", "0"], "got '0'"),
+        (["dashboard", "--address", "http://me"], "without port or http://; got 'http://me'"),
+        (["dashboard", "--origin", "me:x"], "an origin is HOST or HOST:PORT"),
+        (["dashboard", "--origin", "me:70000"], "got 'me:70000'"),
+        (["dashboard", "--origin", ""], "an origin is HOST or HOST:PORT"),
+        (["dashboard", "--prefix", "a/../b"], "a prefix is a path of letters"),
+        (["dashboard", "--prefix", "a b"], "got 'a b'"),
+        (["dashboard", "--password", "a", "--password-file", "b"], "not allowed with"),
     ],
 )
 def test_bad_arguments(arguments, message, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,3 +58,68 @@ def test_it_runs_as_a_module() -> None:
         [sys.executable, "-m", "quantlab.cli", "--help"], capture_output=True, text=True, check=True
     )
     assert "dashboard" in out.stdout
+
+
+@pytest.fixture
+def served(monkeypatch) -> list[tuple[tuple, dict]]:
+    """The calls of `dashboard.serving.serve`, which serves nothing here."""
+    calls: list[tuple[tuple, dict]] = []
+    monkeypatch.delenv(cli.PASSWORD, raising=False)
+    monkeypatch.setattr("dashboard.serving.serve", lambda *a, **k: calls.append((a, k)))
+    return calls
+
+
+def test_the_dashboard_answers_this_machine_alone_by_default(served, capsys) -> None:
+    assert cli.main(["dashboard"]) == 0
+    assert served == [
+        (
+            (5006, "localhost"),
+            {
+                "processes": 1, "origins": [], "upload_limit": 50.0, "password": None,
+                "admin": False, "prefix": "", "show": False,
+            },
+        )
+    ]  # fmt: skip
+    assert capsys.readouterr().err == ""
+
+
+def test_the_dashboard_takes_what_a_proxy_needs(served) -> None:
+    origins = ["--origin", "https://Stats.example.org/", "--origin", "me:8080", "--origin", "*"]
+    cli.main(["dashboard", "--prefix", "/a/b/", "--processes", "3", "--admin", *origins])
+    given = served[0][1]
+    assert given["origins"] == ["stats.example.org", "me:8080", "*"]
+    assert (given["prefix"], given["processes"], given["admin"]) == ("a/b", 3, True)
+
+
+def test_an_open_server_is_warned_of_and_a_guarded_one_is_not(served, capsys, monkeypatch) -> None:
+    cli.main(["dashboard", "--address", "0.0.0.0"])
+    assert "everybody who can reach 0.0.0.0:5006 can use this server" in capsys.readouterr().err
+    monkeypatch.setenv(cli.PASSWORD, "hoelder")
+    cli.main(["dashboard", "--address", "0.0.0.0"])
+    out = capsys.readouterr()
+    assert out.err == ""
+    assert "hoelder" not in out.out
+
+
+def test_where_the_password_comes_from(served, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(cli.PASSWORD, "of the environment")
+    file = tmp_path / "password"
+    file.write_text("of the file\nnot this\n")
+    for options, password in (
+        ([], "of the environment"),
+        (["--password-file", str(file)], "of the file"),
+        (["--password", "of the line"], "of the line"),
+    ):
+        cli.main(["dashboard", *options])
+        assert served[-1][1]["password"] == password
+
+
+@pytest.mark.parametrize("text", ["", " \nsecond line", None])
+def test_a_password_that_guards_nothing_is_refused(text, served, tmp_path, capsys) -> None:
+    file = tmp_path / "password"
+    if text is not None:
+        file.write_text(text)
+    assert cli.main(["dashboard", "--password-file", str(file)]) == 2
+    message = "cannot be read" if text is None else "the password is empty"
+    assert message in capsys.readouterr().err
+    assert served == []

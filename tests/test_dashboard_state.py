@@ -16,9 +16,9 @@ from tornado.websocket import WebSocketClosedError
 
 import dashboard.measurements as service
 import quantlab as ql
-from dashboard.app import not_a_closed_tab
 from dashboard.measurements import Measurements, Point, Step, Subscription, Update
 from dashboard.pool import Pool
+from dashboard.serving import not_a_closed_tab
 from dashboard.state import ATTENTION, SYNTHETIC, DashboardState, Problem, Request
 from quantlab.data import load_attention
 

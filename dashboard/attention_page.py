@@ -1,0 +1,225 @@
+"""The Attention tab: rho of all heads, one head's logits before and after, and who wins where."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d, TapTool
+from bokeh.palettes import RdBu11
+from bokeh.plotting import figure
+
+from dashboard.background import Task
+from dashboard.layout import CSS, card, grid, text
+from dashboard.measurements import codebooks, most_levels
+from dashboard.state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
+from dashboard.theme import INK, plain_figure, scientific, ticks
+from quantlab import encode, matmul
+from quantlab.experiments.attention import AttentionTable, attention_errors
+
+if TYPE_CHECKING:
+    from dashboard.app import Session
+
+_LAYERS, _HEADS = 6, 12
+_RIVALS = ("int_absmax", "nf4", "fp8_e4m3", *(n for n in DESIGN_LABELS if n != "bilinear"))
+_NAMES = {"int_absmax": "INT", "nf4": "NF4", "fp8_e4m3": "FP8 E4M3", **DESIGN_LABELS}
+
+
+class AttentionPage:
+    """The shipped encoder's 72 heads; layer and head are the shared controls."""
+
+    def __init__(self, session: Session) -> None:
+        self.state, self.background = session.state, session.background
+        self.deliver = session.deliver
+        self.map = ColumnDataSource(
+            {c: [] for c in ("layer", "head", "rho", "label")}, name="rho_map"
+        )
+        self.chosen = ColumnDataSource({"layer": [], "head": []}, name="chosen_head")
+        self.map_text, self.logit_text = text("", "sentence"), text("", "sentence", "logit_text")
+        self.logits = [ColumnDataSource({"logits": []}, name=f"logits_{i}") for i in range(2)]
+        self.coded_text = text("", "sentence")
+        self.mapper = LinearColorMapper(palette=RdBu11, low=-1, high=1)
+        self.wins_text = text("Which design has the lower logit error, on how many heads?",
+                              "sentence", "wins_text")  # fmt: skip
+        self.wins, self.status = text("", "readout", "wins"), text("", "status")
+        self.bits = pmui.Select(
+            label="Bits", options=[4, 6, 8], value=4, size="small", width=100, margin=(4, 8, 4, 0)
+        )
+        self.count = pmui.Button(label="Count the wins", variant="contained", margin=(8, 0, 4, 0))
+        self.count.on_click(lambda _: self.deliver(self._count))
+        self.map.selected.on_change("indices", self._pick)
+
+    def view(self) -> pn.viewable.Viewable:
+        controls = pn.Column(
+            pn.Row(self.bits, self.count, margin=0),
+            pn.pane.Bokeh(self.status, sizing_mode="stretch_width", margin=0),
+            css_classes=["panel"], stylesheets=[CSS], sizing_mode="stretch_width",
+            margin=(10, 0, 0, 0),
+        )  # fmt: skip
+        return grid(
+            card("Correlation of queries and keys, head by head", self.map_text,
+                 self._map_figure()),
+            pn.Column(card("Win rates", self.wins_text, self.wins), controls,
+                      sizing_mode="stretch_width", margin=0),
+            card("Logits of one held-out sequence", self.logit_text,
+                 self._logit_figure(0, "logits")),
+            card("The same from codes", self.coded_text, self._logit_figure(1, "coded_logits")),
+        )  # fmt: skip
+
+    def refresh(self) -> None:
+        """The map once, the chosen head's logits on every move."""
+        if not self.map.data["rho"]:
+            self._draw_map()
+        layer, head = self.state.layer, self.state.head
+        self.chosen.data = {"layer": [layer], "head": [head]}
+        rho = attention(layer, head).pair.gaussian().rho
+        all_rho = np.array(self.map.data["rho"])
+        self.map_text.text = (
+            f"<b>Layer {layer}, head {head}: ρ = {rho:.3f}</b>; all heads lie between "
+            f"{all_rho.min():.2f} and {all_rho.max():.2f}, all below 1/√3 in size. Choose another "
+            "by a click, or with Input: Attention."
+        )
+        request = self.state.request()
+        problem = Problem(ATTENTION, rho, attention(layer, head).pair.inner_dim, 0, layer, head)
+        self.background.run("logits", partial(_logits, problem, request), self._show_logits,
+                            self._failed)  # fmt: skip
+
+    def _draw_map(self) -> None:
+        heads = [(layer, head) for layer in range(_LAYERS) for head in range(_HEADS)]
+        rhos = [attention(layer, head).pair.gaussian().rho for layer, head in heads]
+        self.map.data = {
+            "layer": [layer for layer, _ in heads],
+            "head": [head for _, head in heads],
+            "rho": rhos,
+            "label": [f"{rho:.2f}".replace("-", "−").replace("0.", ".") for rho in rhos],
+        }
+
+    def _pick(self, _: str, old: Any, new: list[int]) -> None:
+        if new:
+            index = new[0]
+            self.state.param.update(
+                source=ATTENTION, layer=self.map.data["layer"][index],
+                head=self.map.data["head"][index],
+            )  # fmt: skip
+
+    def _failed(self, sentence: str) -> None:
+        self.status.text = f'<span class="problem">{escape(sentence)}</span>'
+        self.count.disabled = False
+
+    def _show_logits(self, found: dict[str, Any]) -> None:
+        limit = float(np.max(np.abs(found["exact"])))
+        self.mapper.low, self.mapper.high = -limit, limit
+        self.logits[0].data = {"logits": [found["exact"]]}
+        self.logits[1].data = {"logits": [found["coded"]]}
+        self.logit_text.text = (
+            f"Layer {self.state.layer}, head {self.state.head}: {found['exact'].shape[0]} queries "
+            f"against as many keys, colours from −{limit:.3g} to {limit:.3g} in both pictures."
+        )
+        errors = "; ".join(
+            f"{DESIGN_LABELS[name]} {scientific(nmse)}" for name, nmse in found["nmse"].items()
+        )
+        self.coded_text.text = (
+            f"<b>{DESIGN_LABELS[found['design']]}, K = {self.state.k_x}</b>. Error of the logits "
+            f"as a share of their energy: {errors}."
+        )
+
+    def _count(self) -> None:
+        self.count.disabled = True
+        self.status.text = "Coding all 72 heads with every design; a few seconds at 4 bits …"
+        self.background.run("wins", partial(_table, self.bits.value), self._show_wins,
+                            self._failed, delay=0)  # fmt: skip
+
+    def _show_wins(self, table: AttentionTable) -> None:
+        self.count.disabled = False
+        names = sorted(table.nmse, key=lambda name: float(table.nmse[name].mean()))
+        of = len(table.heads)
+        head = "".join(f"<th scope='col'>{escape(_NAMES[name])}</th>" for name in names)
+        rows = "".join(
+            f"<tr><th scope='row'>{escape(_NAMES[a])}</th>"
+            + "".join(
+                "<td class='none'>·</td>" if a == b else f"<td data-wins='{a} {b}' "
+                f"style='background:color-mix(in srgb, #0072b2 {55 * table.wins(a, b) / of:.0f}%,"
+                f" transparent)'>{table.wins(a, b)}</td>"
+                for b in names
+            )
+            + "</tr>"
+            for a in names
+        )  # fmt: skip
+        self.wins.text = (
+            "<div style='overflow-x:auto' tabindex='0' role='region' aria-label='Win rates'>"
+            f"<table class='wins'><thead><tr><th scope='col'>wins of ↓ over →</th>{head}</tr>"
+            f"</thead><tbody>{rows}</tbody></table></div>"
+        )
+        best, second = names[:2]
+        self.wins_text.text = (
+            f"At {table.bits} bits <b>{_NAMES[best]}</b> has the least mean error; it beats "
+            f"{_NAMES[second]} on {table.wins(best, second)} of {of} heads, on sequences that it "
+            "was not calibrated on."
+        )
+        self.status.text = "12 calibration and 6 held-out sequences a head."
+
+    def _map_figure(self) -> figure:
+        plot = plain_figure(
+            "head", "layer", height=300, x_range=Range1d(-0.5, _HEADS - 0.5),
+            y_range=Range1d(_LAYERS - 0.5, -0.5), name="rho_heads",
+        )  # fmt: skip
+        shades = LinearColorMapper(palette=RdBu11[::-1], low=-0.4, high=0.4)
+        cells = plot.rect("head", "layer", 0.96, 0.92, source=self.map, line_color=None,
+                          fill_color={"field": "rho", "transform": shades})  # fmt: skip
+        plot.text("head", "layer", "label", source=self.map, text_align="center",
+                  text_baseline="middle", text_font_size="11px", text_color="#1b2431")  # fmt: skip
+        plot.rect("head", "layer", 0.96, 0.92, source=self.chosen, fill_color=None, line_color=INK,
+                  line_width=3)  # fmt: skip
+        plot.add_tools(TapTool(renderers=[cells]))
+        cells.nonselection_glyph = None
+        ticks(plot.xaxis, range(_HEADS))
+        ticks(plot.yaxis, range(_LAYERS))
+        plot.grid.visible = False
+        return plot
+
+    def _logit_figure(self, number: int, name: str) -> figure:
+        plot = plain_figure(
+            "key", "query", height=290, x_range=Range1d(0, 48), y_range=Range1d(48, 0), name=name
+        )
+        plot.image("logits", 0, 0, 48, 48, source=self.logits[number], color_mapper=self.mapper)
+        ticks(plot.xaxis, [0, 16, 32, 48])
+        ticks(plot.yaxis, [0, 16, 32, 48])
+        plot.grid.visible = False
+        return plot
+
+
+@lru_cache(maxsize=8)
+def _wins(bits: int) -> AttentionTable:
+    return attention_errors(bits, designs=_RIVALS)
+
+
+def _table(bits: int, task: Task) -> AttentionTable:
+    return _wins(bits)
+
+
+def _logits(problem: Problem, request: Request, task: Task) -> dict[str, Any]:
+    """Exact and coded logits of the first held-out sequence, with each shown design's error."""
+    a, b = next(iter(attention(problem.layer, problem.head).data.held_out.pairs()))
+    exact = a @ b
+    energy = float(np.mean(np.square(exact, dtype=np.float64)))
+    shown = [
+        name
+        for name in (*request.designs, "empirical")
+        if max(request.k_x, request.k_y) <= most_levels(problem, name)
+    ]
+    nmse, coded = {}, {}
+    for name in dict.fromkeys(shown):
+        if task.cancelled:
+            break
+        cb_x, cb_y = codebooks(problem, name, request.k_x, request.k_y)
+        coded[name] = matmul(encode(a, cb_x), encode(b, cb_y), route="fp32")
+        error = float(np.mean(np.square(exact - coded[name], dtype=np.float64)))
+        nmse[name] = error / energy
+    if not nmse:
+        raise ValueError("no design is shown: choose one")
+    best = min(nmse, key=lambda name: nmse[name])
+    return {"exact": exact, "coded": coded[best], "design": best, "nmse": nmse}

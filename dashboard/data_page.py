@@ -1,0 +1,345 @@
+"""The Your data tab: two matrices, what they look like, and which codebooks serve them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import ColumnDataSource, Range1d
+from bokeh.plotting import figure
+
+from dashboard.background import Task
+from dashboard.codebook_files import Books, to_json
+from dashboard.layout import CSS, card, entries, grid, text
+from dashboard.limits import LIMITS, MEGABYTE
+from dashboard.state import DESIGN_LABELS, attention
+from dashboard.theme import BLUE, MUTED, ORANGE, PDF, plain_figure, scientific, ticks
+from dashboard.upload_input import UploadInput
+from dashboard.uploads import Matrix, read_matrices
+from quantlab import CRITICAL_RHO, DESIGNS, DesignReport, EmpiricalPair, design_report, encode
+from quantlab.codes.storage import save
+from quantlab.design.empirical import design_empirical
+
+if TYPE_CHECKING:
+    from dashboard.app import Session
+
+TWO, ONE = "Two files: A (m × k) and B (k × n)", "One file: its rows against its columns"
+_REACH = 4.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the designs do to the two matrices, and the best one's codebooks."""
+
+    report: DesignReport
+    best: str
+    books: Books
+    sentence: str
+
+
+class DataPage:
+    """Uploads, a first look at them, the report of designs, and files to take away."""
+
+    def __init__(self, session: Session) -> None:
+        self.background, self.deliver = session.background, session.deliver
+        self.files: dict[str, dict[str, Matrix]] = {}
+        self.pair: EmpiricalPair | None = None
+        self.matrices: tuple[Matrix, Matrix] | None = None
+        self.answer: Answer | None = None
+        self.mode = pmui.RadioBoxGroup(label="Input", options=[TWO, ONE], value=TWO)
+        wide = {"sizing_mode": "stretch_width", "margin": (6, 0)}
+        self.uploads = {
+            name: UploadInput(
+                f"Choose {name}", taken=partial(self._later, partial(self._read, name)),
+                progress=partial(self._later, self._progress),
+                refused=partial(self._later, self._refused), **wide,
+            )
+            for name in ("A", "B")
+        }  # fmt: skip
+        self.arrays = {
+            name: pmui.Select(label=f"Array in the file of {name}", size="small", visible=False,
+                              **wide)
+            for name in ("A", "B")
+        }  # fmt: skip
+        self.transpose = pmui.Checkbox(label="Transpose B", size="small", margin=(0, 0))
+        self.bits = pmui.IntSlider(label="Bits", start=2, end=8, value=4, **wide)
+        self.compare = pmui.Button(
+            label="Compare the designs", variant="contained", disabled=True, margin=(6, 8, 6, 0)
+        )
+        self.stop = pmui.Button(label="Stop", variant="outlined", disabled=True, margin=(6, 0))
+        self.example = pmui.Button(label="Try with an example", variant="text", margin=(6, 0))
+        self.status = text("", "status", "data_status")
+        self.look = ColumnDataSource(
+            {c: [] for c in ("u", "data", "gaussian", "pdf")}, name="data_weight"
+        )
+        self.look_text = text("Nothing uploaded yet.", "sentence", "data_look")
+        self.verdict = text("No designs compared yet.", "sentence", "data_verdict")
+        self.table = text("", "readout", "data_report")
+        for widget in (*self.arrays.values(), self.mode, self.transpose):
+            widget.param.watch(lambda _: self.deliver(self._pair_up), "value")
+        self.compare.on_click(lambda _: self.deliver(self._compare))
+        self.stop.on_click(lambda _: self.deliver(self._stop))
+        self.example.on_click(lambda _: self.deliver(self._example))
+        session.on_end(self._drop)
+
+    def view(self) -> pn.viewable.Viewable:
+        panel = {
+            "css_classes": ["panel"], "stylesheets": [CSS], "sizing_mode": "stretch_width",
+            "margin": 0,
+        }  # fmt: skip
+        promise = text(
+            "<h2>Your matrices</h2>.npy, .npz, .csv or .safetensors, up to "
+            f"{LIMITS.upload // MEGABYTE} MB each; never a pickle. They stay in this server’s "
+            "memory and are dropped when the page is closed.", "sentence",
+        )  # fmt: skip
+        saves = [
+            pmui.FileDownload(
+                callback=partial(self._file, write), filename=filename, label=label, auto=True,
+                variant="outlined", size="small", margin=(4, 6, 4, 0),
+            )
+            for label, filename, write in (
+                ("Codes of A", "a.codes.safetensors", partial(self._codes, 0)),
+                ("Codes of B", "b.codes.safetensors", partial(self._codes, 1)),
+                ("Codebooks", "codebooks.json", lambda a: to_json(a.books).encode()),
+                ("Report", "report.csv", lambda a: report_csv(a.report).encode()),
+            )
+        ]  # fmt: skip
+        a, b = self.uploads["A"], self.uploads["B"]
+        left = pn.Column(
+            pn.Column(
+                pn.pane.Bokeh(promise, sizing_mode="stretch_width", margin=0), self.mode, a,
+                self.arrays["A"], b, self.arrays["B"], self.transpose, self.bits,
+                pn.Row(self.compare, self.stop, self.example, margin=0),
+                pn.pane.Bokeh(self.status, sizing_mode="stretch_width", margin=0), **panel,
+            ),
+            sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
+        right = pn.Column(
+            card("What they look like", self.look_text, text(entries([
+                (BLUE, "line", "weight E[Y² | X = x] of the data"),
+                (ORANGE, "dashed", "its Gaussian reading"), (PDF, "area", "pdf of A’s entries"),
+            ]), "legend"), self._figure()),
+            pn.Spacer(height=10),
+            card("Which codebooks serve them", self.verdict, self.table),
+            pn.Column(pn.FlexBox(*saves), **{**panel, "margin": (10, 0, 0, 0)}),
+            sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
+        return grid(left, right)
+
+    def refresh(self) -> None:
+        """The shared controls do not concern this page."""
+
+    def _later(self, show: Callable[..., None], *news: Any) -> None:
+        self.deliver(partial(show, *news))
+
+    def _refused(self, why: str) -> None:
+        self._failed(f"{why}.")
+
+    def _progress(self, share: float) -> None:
+        self.status.text = f"{100 * share:.0f} % of the file is here."
+
+    def _read(self, name: str, file: str, raw: bytes) -> None:
+        label = file[-60:] or "The file"
+        try:
+            self.files[name] = read_matrices(file, raw)
+        except (ValueError, MemoryError) as error:
+            self.files.pop(name, None)
+            self._forget()
+            self._failed(f"{label}: {error}.")
+            return
+        names = list(self.files[name])
+        self.arrays[name].options = names
+        self.arrays[name].value = names[0]
+        self.arrays[name].visible = len(names) > 1
+        self.status.text = f"{escape(label)} is read."
+        self._pair_up()
+
+    def _example(self) -> None:
+        a, b = attention(2, 6).data.calibration_pair()
+        self.mode.value = TWO
+        self.files = {"A": {"queries": a}, "B": {"keys": b}}
+        for name in self.files:
+            self.arrays[name].options = list(self.files[name])
+            self.arrays[name].value = next(iter(self.files[name]))
+        self.status.text = (
+            "Queries and keys of one attention head, 12 sequences of a small encoder."
+        )
+        self._pair_up()
+
+    def _failed(self, sentence: str) -> None:
+        self.status.text = f'<span class="problem">{escape(sentence)}</span>'
+        self.compare.disabled, self.stop.disabled = self.pair is None, True
+
+    def _forget(self) -> None:
+        self.background.cancel("report")
+        self.pair = self.matrices = self.answer = None
+        self.compare.disabled = True
+        self.look.data = {c: [] for c in self.look.column_names}
+        self.look_text.text, self.table.text = "Two matrices are needed.", ""
+        self.verdict.text = "No designs compared yet."
+
+    def _drop(self) -> None:
+        self.files.clear()
+        self.pair = self.matrices = self.answer = None
+
+    def _pair_up(self) -> None:
+        """A and B as the controls say, if they fit."""
+        one = self.mode.value == ONE
+        self.uploads["B"].visible = self.transpose.visible = not one
+        chosen = {
+            name: matrices.get(self.arrays[name].value) for name, matrices in self.files.items()
+        }
+        a = chosen.get("A")
+        b = a.T if one and a is not None else chosen.get("B")
+        self._forget()
+        if a is None or b is None:
+            return
+        if self.transpose.value and not one:
+            b = b.T
+        if a.shape[1] != b.shape[0]:
+            hint = " Transposing B would make them fit." if a.shape[1] == b.shape[1] else ""
+            self._failed(
+                f"A has {a.shape[1]:,} columns and B {b.shape[0]:,} rows (A is {a.shape[0]:,} × "
+                f"{a.shape[1]:,}, B {b.shape[0]:,} × {b.shape[1]:,}); a product needs them equal."
+                + hint
+            )
+            return
+        try:
+            self.pair = EmpiricalPair(a, b)
+        except ValueError as error:
+            self._failed(f"{error}.")
+            return
+        self.matrices = (a, b)
+        self.compare.disabled = False
+        self._show_look()
+
+    def _show_look(self) -> None:
+        assert self.pair is not None
+        assert self.matrices is not None
+        (m, k), n = self.matrices[0].shape, self.matrices[1].shape[1]
+        gaussian = self.pair.gaussian()
+        u = np.linspace(-_REACH, _REACH, 161)
+        x = u * gaussian.sigma_x
+        mean = gaussian.sigma_y**2
+        self.look.data = {
+            "u": u,
+            "data": self.pair.weight(x) / mean,
+            "gaussian": gaussian.weight(x) / mean,
+            "pdf": 5 * self.pair.pdf(x) * gaussian.sigma_x,
+        }
+        side = "past" if abs(gaussian.rho) > CRITICAL_RHO else "below"
+        self.look_text.text = (
+            f"A is {m:,} × {k:,} and B {k:,} × {n:,}. <b>ρ = {gaussian.rho:.3f}</b>, {side} the "
+            f"transition at 1/√3; σ of A {gaussian.sigma_x:.4g}, of B {gaussian.sigma_y:.4g}."
+        )
+
+    def _compare(self) -> None:
+        if self.pair is None or self.matrices is None:
+            return
+        self.compare.disabled, self.stop.disabled = True, False
+        self.status.text = "Designing and measuring; large matrices take a minute …"
+        job = partial(compare_designs, self.matrices, self.pair, self.bits.value)
+        self.background.run("report", job, self._show_report, self._failed, delay=0)
+
+    def _stop(self) -> None:
+        self.background.cancel("report")
+        self.compare.disabled, self.stop.disabled = self.pair is None, True
+        self.status.text = "Stopped."
+
+    def _show_report(self, answer: Answer) -> None:
+        self.answer = answer
+        self.compare.disabled, self.stop.disabled = False, True
+        self.status.text = (
+            f"Compared at {answer.report.settings.get('bits', self.bits.value)} bits."
+        )
+        self.verdict.text = answer.sentence
+        rows = "".join(
+            f"<tr data-design='{escape(row.design)}' data-nmse='{row.measured_nmse!r}'>"
+            f"<th scope='row'>{escape(DESIGN_LABELS.get(row.design, row.design))}</th>"
+            f"<td>{row.n_levels[0]}</td><td>{scientific(row.measured_nmse)}</td>"
+            f"<td>{scientific(row.nmse_with_gain)}</td><td>+{row.best_db:.1f} dB</td></tr>"
+            for row in answer.report.rows
+        )
+        self.table.text = (
+            "<table><thead><tr><th scope='col'>design</th><th scope='col'>K</th>"
+            "<th scope='col'>nmse</th><th scope='col'>with gain</th>"
+            f"<th scope='col'>over the best</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+    def _codes(self, which: int, answer: Answer) -> bytes:
+        assert self.matrices is not None
+        coded = encode(self.matrices[which], answer.books[which])
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "codes.safetensors"
+            save(coded, path)
+            return path.read_bytes()
+
+    def _file(self, write: Callable[[Answer], bytes]) -> io.BytesIO:
+        if self.answer is None:
+            return io.BytesIO(b"Compare the designs first: there is nothing to save yet.\n")
+        return io.BytesIO(write(self.answer))
+
+    def _figure(self) -> figure:
+        plot = plain_figure(
+            "u = x / σ, standard deviations", "weight", height=230,
+            x_range=Range1d(-_REACH, _REACH), y_range=Range1d(0, 4), name="data_weight_picture",
+        )  # fmt: skip
+        plot.varea("u", 0, "pdf", source=self.look, fill_color=PDF)
+        plot.line("u", "gaussian", source=self.look, line_color=ORANGE, line_width=2,
+                  line_dash="dashed")  # fmt: skip
+        plot.line("u", "data", source=self.look, line_color=BLUE, line_width=3)
+        ticks(plot.xaxis, range(-4, 5))
+        ticks(plot.yaxis, [0, 1, 2, 3, 4])
+        plot.axis.axis_label_text_color = MUTED
+        return plot
+
+
+def compare_designs(
+    matrices: tuple[Matrix, Matrix], pair: EmpiricalPair, bits: int, task: Task
+) -> Answer:
+    """The report at this many bits, its best codebooks, and one sentence of advice."""
+    report = design_report(matrices, bits)
+    made = [row for row in report.rows if row.design in DESIGNS or row.design == "empirical"]
+    best = made[0]
+    if best.design == "empirical":
+        books = design_empirical(pair, 2**bits)
+    else:
+        books = DESIGNS[best.design](pair.gaussian(), 2**bits, pair.inner_dim)
+    plain = next(row for row in report.rows if row.design == "gaussian_compander")
+    rho = pair.gaussian().rho
+    less = 100 * (1 - best.measured_nmse / plain.measured_nmse)
+    rival = min(
+        (row for row in report.rows if row not in made),
+        key=lambda row: row.measured_nmse,
+        default=None,
+    )
+    beside = ""
+    if rival is not None:
+        share = best.measured_nmse / rival.measured_nmse
+        beside = f", {share:.2f} times that of {escape(rival.design)}"
+    sentence = (
+        f"<b>Use {DESIGN_LABELS[best.design]} at {bits} bits</b>: {less:.0f} % less product error "
+        f"than the plain compander{beside} (nmse {scientific(best.measured_nmse)}; |ρ| = "
+        f"{abs(rho):.2f} is {'past' if abs(rho) > CRITICAL_RHO else 'below'} 1/√3)."
+    )
+    return Answer(report, best.design, books, sentence)
+
+
+def report_csv(report: DesignReport) -> str:
+    """A row for each design."""
+    out = io.StringIO()
+    rows: list[dict[str, Any]] = report.to_dict()["rows"]
+    table = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,86 @@
+"""Exact errors for the Error page, without a GUI: curves over K and k, and one sampled product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.measurements import SWEEP, codebooks, most_levels
+from dashboard.state import ATTENTION, INNER_DIMS, Problem
+from quantlab import ExactError, encode, exact_mse, matmul
+
+#: Rows and columns of the product whose error is drawn entry by entry.
+SIDE = 64
+
+
+@dataclass(frozen=True)
+class Split:
+    """Exact variance and bias of one design against the inner dimension, as shares of E[C^2]."""
+
+    inner_dims: tuple[int, ...]
+    variance: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    with_gain: NDArray[np.float64]
+    takeover: float
+
+    @property
+    def total(self) -> NDArray[np.float64]:
+        return self.variance + self.bias
+
+
+@lru_cache(maxsize=2048)
+def exact(problem: Problem, design: str, k_x: int, k_y: int) -> ExactError:
+    """Exact error of a design under the problem's law."""
+    return exact_mse(problem.law(), *codebooks(problem, design, k_x, k_y), problem.inner_dim)
+
+
+def levels_shown(problem: Problem, design: str) -> tuple[int, ...]:
+    """The K at which a design is fast enough to be drawn."""
+    return tuple(k for k in SWEEP if k <= most_levels(problem, design))
+
+
+def has_law(problem: Problem) -> bool:
+    """Whether exact errors exist: a head's matrices are given, not drawn."""
+    return problem.source != ATTENTION
+
+
+@lru_cache(maxsize=256)
+def split(problem: Problem, design: str, k_x: int, k_y: int) -> Split:
+    """Variance grows like k and bias like k^2: they cross at the inner dimension `takeover`.
+
+    The codebooks are those made for the problem's own inner dimension.
+    """
+    law = problem.law()
+    books = codebooks(problem, design, k_x, k_y)
+    errors = [exact_mse(law, *books, k) for k in INNER_DIMS]
+    energy = np.array([law.energy(k) for k in INNER_DIMS])
+    one = errors[0]
+    takeover = one.variance / one.bias if one.bias > 0 else np.inf
+    return Split(
+        INNER_DIMS,
+        np.array([e.variance for e in errors]) / energy,
+        np.array([e.bias for e in errors]) / energy,
+        np.array([e.nmse_with_gain for e in errors]),
+        takeover,
+    )
+
+
+def sampled_errors(
+    problem: Problem, designs: tuple[str, ...], k_x: int, k_y: int, gain: bool = False
+) -> dict[str, tuple[NDArray[np.float32], float]]:
+    """C - Cq of one sampled product, over the rms of C, and its mean square, for each design."""
+    law = problem.law()
+    a, b = law.sample_matrices(SIDE, problem.inner_dim, SIDE, rng=problem.seed)
+    c = a @ b
+    unit = float(np.sqrt(law.energy(problem.inner_dim)))
+    found = {}
+    for name in designs:
+        cb_x, cb_y = codebooks(problem, name, k_x, k_y)
+        if gain:
+            cb_x = cb_x.scaled(exact(problem, name, k_x, k_y).gain)
+        error = (c - matmul(encode(a, cb_x), encode(b, cb_y), route="fp32")) / unit
+        found[name] = (error, float(np.mean(np.square(error, dtype=np.float64))))
+    return found

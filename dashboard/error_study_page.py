@@ -1,0 +1,363 @@
+"""The Error tab: exact curves, measured points, variance and bias, errors entry by entry."""
+
+from __future__ import annotations
+
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d, Span
+from bokeh.palettes import RdBu11
+from bokeh.plotting import figure
+
+from dashboard.background import Task
+from dashboard.error_study import (
+    SIDE,
+    exact,
+    has_law,
+    levels_shown,
+    sampled_errors,
+    split,
+)
+from dashboard.layout import CSS, card, entries, grid, text
+from dashboard.measurements import SIZE, SWEEP, codebooks, most_levels
+from dashboard.state import DESIGN_LABELS, Request
+from dashboard.theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
+from quantlab import asymptotic_mse, floor_nmse, measure_designs
+from quantlab.measure import MeasuredError
+
+if TYPE_CHECKING:
+    from dashboard.app import Session
+
+_BATCH = 20
+_TRIALS = {"40 trials": 40, "200 trials": 200, "1,000 trials": 1000}
+_LOW, _HIGH = 1e-8, 3.0
+_HEADS_ONLY = (
+    "An attention head’s matrices are given, not drawn from a law: exact curves need a law. "
+    "Choose <b>Drawn from a law</b>, or see the head’s measured errors under Density and Attention."
+)
+
+
+class ErrorStudyPage:
+    """Exact and measured nmse of the chosen designs under the present law."""
+
+    def __init__(self, session: Session) -> None:
+        self.state, self.background = session.state, session.background
+        self.deliver = session.deliver
+        line = ("x", "y", "colour", "dash")
+        self.curves = ColumnDataSource({c: [] for c in line}, name="exact_curves")
+        self.points = ColumnDataSource(
+            {c: [] for c in ("K", "nmse", "low", "high", "colour", "marker")}, name="study_points"
+        )
+        self.split = ColumnDataSource({c: [] for c in line}, name="split_curves")
+        self.here = [
+            Span(dimension="height", line_color=INK, line_dash="dotted", line_width=1.5)
+            for _ in range(2)
+        ]
+        self.images = [ColumnDataSource({"error": []}, name=f"error_image_{i}") for i in range(2)]
+        self.image_titles = [text("", "legend"), text("", "sentence")]
+        self.exact_text, self.split_text = text("", "sentence"), text("", "sentence")
+        self.image_text, self.status = text("", "sentence"), text("", "status", "study_status")
+        self.exact_text.name, self.split_text.name = "exact_text", "split_text"
+        self.legend = text("", "legend")
+        self.trials = pmui.Select(
+            label="Trials", options=_TRIALS, value=200, size="small", width=150, margin=(4, 8, 4, 0)
+        )
+        self.measure = pmui.Button(label="Measure", variant="contained", margin=(8, 8, 4, 0))
+        self.stop = pmui.Button(
+            label="Stop", variant="outlined", disabled=True, margin=(8, 8, 4, 0)
+        )
+        self.progress = pmui.LinearProgress(
+            value=0, variant="determinate", sizing_mode="stretch_width", margin=(6, 0)
+        )
+        self.measure.on_click(lambda _: self.deliver(self._measure))
+        self.stop.on_click(lambda _: self.deliver(self._stop))
+        self._measured_for: Request | None = None
+
+    def view(self) -> pn.viewable.Viewable:
+        controls = pn.Column(
+            pn.Row(self.trials, self.measure, self.stop, margin=0), self.progress,
+            pn.pane.Bokeh(self.status, margin=0, sizing_mode="stretch_width"),
+            css_classes=["panel"], stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
+        return grid(
+            pn.Column(
+                card("Error against levels", self.exact_text, self.legend, self._levels_figure()),
+                pn.Spacer(height=10), controls, sizing_mode="stretch_width", margin=0,
+            ),
+            card("Variance and bias against the inner dimension", self.split_text,
+                 text(entries([(MUTED, "line", "variance"), (MUTED, "dashed", "bias"),
+                               (MUTED, "dotted", "with the best gain")]), "legend"),
+                 self._split_figure()),
+            card("The error, entry by entry", self.image_text, self.image_titles[0],
+                 self._image(0)),
+            card("The same product, the best design", self.image_titles[1], self._image(1)),
+        )  # fmt: skip
+
+    def refresh(self) -> None:
+        """Curves follow in the background: the latest setting wins."""
+        request = self.state.request()
+        gain = self.state.gain
+        self.here[0].location = (2 / (1 / request.k_x**2 + 1 / request.k_y**2)) ** 0.5
+        self.here[1].location = request.problem.inner_dim
+        if self._measured_for not in (None, request):
+            self._stop()
+            self.points.data = {c: [] for c in self.points.column_names}
+        if not has_law(request.problem):
+            for cell in (self.exact_text, self.split_text, self.image_text):
+                cell.text = _HEADS_ONLY
+            for source in (self.curves, self.split, *self.images):
+                source.data = {c: [] for c in source.column_names}
+            return
+        law = request.problem.law()
+        at_two = asymptotic_mse(law, 2, request.problem.inner_dim)
+        at_two /= law.energy(request.problem.inner_dim)
+        floor = request.problem.rho == 0 and request.problem.gaussian
+        self._references: list[tuple] = [
+            ([2, 256], [at_two, at_two / 128**2], MUTED, "dashed"),
+        ]
+        if floor:
+            bits = np.linspace(1, 8, 50)
+            self._references.append((2**bits, [floor_nmse(b) for b in bits], INK, "dotdash"))
+        self.legend.text = entries(
+            [(DESIGN_STYLES[name][0], "line", DESIGN_LABELS[name]) for name in request.designs]
+            + [(MUTED, "dashed", "asymptotic law")]
+            + ([(INK, "dotted", "information-theoretic floor")] if floor else [])
+        )
+        self.background.run("exact", partial(_exact_curves, request, gain), self._show_exact,
+                            self._failed)  # fmt: skip
+        self.background.run("split", partial(_splits, request), partial(self._show_split, request),
+                            self._failed)  # fmt: skip
+        self.background.run("image", partial(_images, request, gain), self._show_images,
+                            self._failed)  # fmt: skip
+
+    def _failed(self, sentence: str) -> None:
+        self.status.text = f'<span class="problem">{escape(sentence)}</span>'
+
+    def _show_exact(self, found: dict[str, list[tuple[int, float]]]) -> None:
+        rows = [
+            ([k for k, _ in curve], [nmse for _, nmse in curve], DESIGN_STYLES[name][0], "solid")
+            for name, curve in found.items()
+        ]
+        self.curves.data = _columns(self.curves, rows + self._references)
+        present = {name: dict(curve).get(self.state.k_x) for name, curve in found.items()}
+        known = {name: nmse for name, nmse in present.items() if nmse is not None}
+        gain = ", each with its best gain" if self.state.gain else ""
+        if not known:
+            self.exact_text.text = "Exact error of each design, a line; points are measured."
+            return
+        best = min(known, key=lambda name: known[name])
+        worst = max(known, key=lambda name: known[name])
+        self.exact_text.text = (
+            f"At K = {self.state.k_x}{gain}, exactly: <b>{DESIGN_LABELS[best]} "
+            f"{scientific(known[best])}</b>, the least; {DESIGN_LABELS[worst]} "
+            f"{scientific(known[worst])}, the most."
+        )
+
+    def _show_split(self, request: Request, found: dict[str, Any]) -> None:
+        rows, takes = [], []
+        for name, s in found.items():
+            colour, k = DESIGN_STYLES[name][0], list(s.inner_dims)
+            rows += [
+                (k, s.variance, colour, "solid"),
+                (k, np.maximum(s.bias, 1e-12), colour, "dashed"),
+                (k, s.with_gain, colour, "dotted"),
+            ]
+            if np.isfinite(s.takeover):
+                at = max(1, round(s.takeover))
+                where = f"from k = {at:,}" if at < 1e6 else "not below a million"
+                takes.append(f"{DESIGN_LABELS[name]} {where}")
+        self.split.data = _columns(self.split, rows)
+        levels = f"K = {request.k_x}" + (
+            "" if request.k_x == request.k_y else f" and {request.k_y}"
+        )
+        self.split_text.text = (
+            f"With {levels}, <b>bias outweighs variance</b>: {'; '.join(takes)}. "
+            "One gain on the product takes most of the bias away."
+            if takes
+            else f"With {levels}, no design here has a bias: the error is variance alone."
+        )
+
+    def _show_images(self, found: dict[str, Any]) -> None:
+        words = []
+        for i, source in enumerate(self.images):
+            if i >= len(found):
+                source.data, self.image_titles[i].text = {"error": []}, ""
+                continue
+            name, (error, nmse) = list(found.items())[i]
+            source.data = {"error": [error]}
+            self.image_titles[i].text = (
+                f"<b>{DESIGN_LABELS[name]}</b>, {scientific(nmse)}; colours from −3 to 3 rms of "
+                "the first picture’s error."
+            )
+            words.append(f"{DESIGN_LABELS[name]} <b>{scientific(nmse)}</b>")
+        if found:
+            first = next(iter(found.values()))
+            limit = 3 * max(first[1], 1e-30) ** 0.5
+            self._mapper.low, self._mapper.high = -limit, limit
+        self.image_text.text = (
+            f"C − Ĉ of one {SIDE} × {SIDE} product, one colour scale for both. Mean square, as a "
+            f"share of C’s: {'; '.join(words)}."
+        )
+
+    def _measure(self) -> None:
+        request = self.state.request()
+        if not has_law(request.problem):
+            return
+        self._measured_for = request
+        self.measure.disabled, self.stop.disabled = True, False
+        self.progress.value = 0
+        self.background.run(
+            "trials",
+            partial(_trials, request, self.state.gain, self.trials.value),
+            self._show_trials, self._failed, delay=0,
+        )  # fmt: skip
+
+    def _stop(self) -> None:
+        self.background.cancel("trials")
+        self.measure.disabled, self.stop.disabled = False, True
+
+    def _show_trials(self, found: tuple[int, int, dict[tuple[str, int], MeasuredError]]) -> None:
+        done, wanted, errors = found
+        self.points.data = _columns(
+            self.points,
+            [
+                (k, e.nmse, max(e.low, _LOW), e.high, *DESIGN_STYLES[name])
+                for (name, k), e in errors.items()
+            ],
+        )
+        self.progress.value = round(100 * done / wanted)
+        self.status.text = (
+            f"{done:,} of {wanted:,} trials of {SIZE} × {self.state.inner_dim} × {SIZE} at each K; "
+            "bars: 95 % intervals."
+        )
+        if done >= wanted:
+            self.measure.disabled, self.stop.disabled = False, True
+
+    def _levels_figure(self) -> figure:
+        plot = plain_figure(
+            "levels K (log scale)", "nmse", height=330, x_axis_type="log", y_axis_type="log",
+            x_range=Range1d(1.8, 285), y_range=Range1d(_LOW, _HIGH), name="exact",
+        )  # fmt: skip
+        plot.multi_line("x", "y", source=self.curves, line_color="colour", line_dash="dash",
+                        line_width=2)  # fmt: skip
+        plot.segment("K", "low", "K", "high", source=self.points, line_color="colour",
+                     line_width=2)  # fmt: skip
+        plot.scatter("K", "nmse", source=self.points, marker="marker", fill_color="colour",
+                     line_color="white", size=9)  # fmt: skip
+        plot.add_layout(self.here[0])
+        ticks(plot.xaxis, SWEEP, [str(k) for k in SWEEP])
+        _decades(plot, range(-8, 1, 2))
+        return plot
+
+    def _split_figure(self) -> figure:
+        plot = plain_figure(
+            "inner dimension k (log scale)", "share of E[C²]", height=330, x_axis_type="log",
+            y_axis_type="log", x_range=Range1d(0.9, 4600), y_range=Range1d(1e-9, 3), name="split",
+        )  # fmt: skip
+        plot.multi_line("x", "y", source=self.split, line_color="colour", line_dash="dash",
+                        line_width=2)  # fmt: skip
+        plot.add_layout(self.here[1])
+        ticks(plot.xaxis, [1, 4, 16, 64, 256, 1024, 4096],
+              ["1", "4", "16", "64", "256", "1,024", "4,096"])  # fmt: skip
+        _decades(plot, range(-8, 1, 2))
+        return plot
+
+    def _image(self, number: int) -> figure:
+        if number == 0:
+            self._mapper = LinearColorMapper(palette=RdBu11, low=-0.1, high=0.1)
+        plot = plain_figure(
+            "column of C", "row", height=230, x_range=Range1d(0, SIDE), y_range=Range1d(SIDE, 0),
+            name=f"entries_{number}",
+        )  # fmt: skip
+        plot.image("error", 0, 0, SIDE, SIDE, source=self.images[number],
+                   color_mapper=self._mapper)  # fmt: skip
+        ticks(plot.xaxis, [0, 16, 32, 48, 64])
+        ticks(plot.yaxis, [0, 32, 64])
+        plot.grid.visible = False
+        return plot
+
+
+def _columns(source: ColumnDataSource, rows: list[tuple]) -> dict[str, list]:
+    columns = list(zip(*rows, strict=True)) or [()] * len(source.column_names)
+    return {c: list(v) for c, v in zip(source.column_names, columns, strict=True)}
+
+
+def _decades(plot: figure, decades: range) -> None:
+    labels = ["1" if d == 0 else power_of_ten(d) for d in decades]
+    ticks(plot.yaxis, [10.0**d for d in decades], labels)
+
+
+def _shown(request: Request) -> list[str]:
+    levels = max(request.k_x, request.k_y)
+    return [name for name in request.designs if levels <= most_levels(request.problem, name)]
+
+
+def _exact_curves(request: Request, gain: bool, task: Task) -> dict[str, list]:
+    """Few levels first, so that the picture fills from the left."""
+    found: dict[str, list[tuple[int, float]]] = {name: [] for name in request.designs}
+    for k in sorted({*SWEEP, request.k_x}):
+        for name in request.designs:
+            if task.cancelled:
+                return found
+            if k <= most_levels(request.problem, name):
+                error = exact(request.problem, name, k, k)
+                found[name].append((k, error.nmse_with_gain if gain else error.nmse))
+        if k in (16, 64):
+            task.progress({name: list(curve) for name, curve in found.items()})
+    return found
+
+
+def _splits(request: Request, task: Task) -> dict[str, Any]:
+    return {
+        name: split(request.problem, name, request.k_x, request.k_y)
+        for name in _shown(request)
+        if not task.cancelled
+    }
+
+
+def _images(request: Request, gain: bool, task: Task) -> dict[str, Any]:
+    """The plain design beside the best one of those shown."""
+    shown = _shown(request)
+    if not shown or task.cancelled:
+        return {}
+    errors = {name: exact(request.problem, name, request.k_x, request.k_y) for name in shown}
+    best = min(shown, key=lambda n: errors[n].nmse_with_gain if gain else errors[n].nmse)
+    first = next((name for name in shown if name != best), best)
+    names = tuple(dict.fromkeys((first, best)))
+    return sampled_errors(request.problem, names, request.k_x, request.k_y, gain)
+
+
+def _trials(
+    request: Request, gain: bool, wanted: int, task: Task
+) -> tuple[int, int, dict[tuple[str, int], MeasuredError]]:
+    """Batches of trials at every K; each batch is shown, and the last one is the result."""
+    problem = request.problem
+    law, energy = problem.law(), problem.law().energy(problem.inner_dim)
+    seen: dict[tuple[str, int], list[np.ndarray]] = {}
+    errors: dict[tuple[str, int], MeasuredError] = {}
+    for start in range(0, wanted, _BATCH):
+        for k in SWEEP:
+            if task.cancelled:
+                return start, wanted, errors
+            books = {}
+            for name in request.designs:
+                if k in levels_shown(problem, name):
+                    cb_x, cb_y = codebooks(problem, name, k, k)
+                    g = exact(problem, name, k, k).gain if gain else 1.0
+                    books[name] = (cb_x.scaled(g), cb_y)
+            found = measure_designs(
+                law, books, problem.inner_dim, m=SIZE, n=SIZE, trials=_BATCH,
+                rng=problem.seed + start,
+            )  # fmt: skip
+            for name, error in found.items():
+                seen.setdefault((name, k), []).append(error.per_trial)
+                errors[name, k] = MeasuredError.from_trials(
+                    np.concatenate(seen[name, k]), energy, {}
+                )
+        if start + _BATCH < wanted:
+            task.progress((start + _BATCH, wanted, dict(errors)))
+    return wanted, wanted, errors

@@ -1,0 +1,40 @@
+"""The Codebooks tab in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from numpy.testing import assert_allclose
+from playwright.sync_api import expect
+
+import quantlab as ql
+from dashboard.codebook_files import read
+from tests.browser.test_page import Dashboard, press, slider, source
+
+
+def test_files_trace_and_own_codebooks(dashboard: Dashboard, tmp_path: Path) -> None:
+    page = dashboard("?page=codebooks&rho=0.9&k_x=8")
+    page.wait_for_function(
+        "Bokeh.documents[0].get_model_by_name('codebook_centers').data.u.length === 8",
+        timeout=30_000,
+    )
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as JSON").click()
+    path = tmp_path / "books.json"
+    download.value.save_as(path)
+    books = read("books.json", path.read_bytes())
+    assert books == ql.DESIGNS["closed_form"](ql.GaussianPair(0.9), (8, 8), 256)
+    assert_allclose(source(page, "codebook_centers")["u"], books[0].centers)
+    press(slider(page, "Lloyd step"), "ArrowRight", 3)
+    assert set(source(page, "lloyd_now")["step"]) == {3}
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function(
+        "Bokeh.documents[0].get_model_by_name('lloyd_now').data.step[0] > 5", timeout=10_000
+    )
+    page.get_by_role("button", name="Pause").click()
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_text("1 times as much")).to_be_visible()
+    bad = tmp_path / "bad.csv"
+    bad.write_text("3\n1\n")
+    page.locator("input[type=file]").set_input_files(bad)
+    expect(page.get_by_text("centers must increase strictly")).to_be_visible()

@@ -1,0 +1,49 @@
+"""The Your data tab in the browser: a good pair of files, then every hostile one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import expect
+
+import quantlab as ql
+from tests.browser.test_page import Dashboard
+from tests.test_dashboard_uploads import HOSTILE
+
+#: The twelve kinds that the page must survive.
+KINDS = (
+    "wrong type", "pickle inside npy", "nan", "three dimensions", "empty",
+    "huge header, tiny body", "text", "truncated", "zip bomb", "path in a name", "200 MB",
+)  # fmt: skip
+
+
+def test_good_and_hostile_uploads(dashboard: Dashboard, tmp_path: Path) -> None:
+    a, b = ql.GaussianPair(0.9).sample_matrices(64, 48, 80, rng=0)
+    np.save(tmp_path / "a.npy", a)
+    np.savez(tmp_path / "b.npz", keys=b, other=b.T)
+    np.save(tmp_path / "short.npy", b[:-1])
+    page = dashboard("?page=data")
+    inputs = page.locator("input[type=file]")
+    inputs.nth(0).set_input_files(tmp_path / "a.npy")
+    expect(page.get_by_text("a.npy is read.")).to_be_visible()
+    inputs.nth(1).set_input_files(tmp_path / "short.npy")
+    expect(page.get_by_text("A has 48 columns and B 47 rows")).to_be_visible()
+    for number, kind in enumerate(KINDS):
+        name, content, says = HOSTILE[kind]
+        path = tmp_path / f"{number}" / name.replace("../", "")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+        inputs.nth(1).set_input_files(path)
+        expected = "over the limit of 50 MB" if kind == "200 MB" else says
+        expect(page.get_by_text(re.compile(expected)).first).to_be_visible(timeout=20_000)
+        path.unlink()
+    inputs.nth(1).set_input_files(tmp_path / "b.npz")
+    expect(page.get_by_text("A is 64 × 48 and B 48 × 80.")).to_be_visible()
+    page.get_by_role("button", name="Compare the designs").click()
+    expect(page.get_by_text("less product error")).to_be_visible(timeout=60_000)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report").click()
+    download.value.save_as(tmp_path / "report.csv")
+    assert "gaussian_compander" in (tmp_path / "report.csv").read_text()

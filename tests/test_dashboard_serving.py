@@ -1,0 +1,226 @@
+"""The server from outside: who gets in, what it tells, and that every process of it measures."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
+
+import pytest
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from dashboard.serving import browser_origins, is_loopback, url
+
+ROOT = Path(__file__).parent.parent
+Serve = Callable[..., tuple[str, subprocess.Popen[str]]]
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Serve]:
+    """Start `quantlab dashboard` with options; all end with the module, without a traceback."""
+    servers: list[subprocess.Popen[str]] = []
+
+    def start(*options: str, health: str = "healthz", **environment: str):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "quantlab.cli", "dashboard", f"--port={port}", *options]
+        server = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        servers.append(server)
+        address = f"http://localhost:{port}/"
+        for _ in range(600):
+            try:
+                urlopen(address + health, timeout=10).close()
+                return address, server
+            except OSError:
+                assert server.poll() is None, server.communicate()[0]
+                time.sleep(0.1)
+        raise TimeoutError(address)
+
+    yield start
+    for server in servers:
+        server.terminate()
+        assert "Traceback" not in server.communicate(timeout=20)[0]
+
+
+@pytest.fixture(scope="module")
+def open_server(serve: Serve) -> tuple[str, subprocess.Popen[str]]:
+    return serve(
+        "--processes=2", "--prefix=/class/q", "--admin", "--origin=https://stats.example.org",
+        health="class/q/healthz",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def guarded(serve: Serve) -> str:
+    return serve("--admin", QUANTLAB_PASSWORD="hoelder")[0]
+
+
+def get(address: str) -> str:
+    with urlopen(address, timeout=30) as answer:
+        return answer.read().decode()
+
+
+def answers(address: str) -> bool:
+    try:
+        return get(address) != ""
+    except OSError:
+        return False
+
+
+def token(page: str) -> str:
+    """The session's token in a served page."""
+    found = re.search(r'"token":"([^"]+)"', page)
+    assert found is not None
+    return found[1]
+
+
+def connect(address: str, origin: str) -> str:
+    """Open a page's websocket as a browser from `origin` does; returns the first message's type."""
+
+    async def talk() -> str:
+        request = HTTPRequest(
+            address.replace("http", "ws") + "ws",
+            headers={
+                "Origin": origin,
+                "Sec-WebSocket-Protocol": f"bokeh, {token(get(address))}",
+            },
+        )
+        socket = await websocket_connect(request, subprotocols=None)
+        first = await socket.read_message()
+        socket.close()
+        return str(first)
+
+    return asyncio.run(talk())
+
+
+def test_alive(open_server) -> None:
+    address, _ = open_server
+    assert get(address + "class/q/healthz") == "ok\n"
+
+
+def test_admin_counts_without_a_request_to_anybody(open_server) -> None:
+    page = get(open_server[0] + "class/q/admin")
+    assert "Open sessions" in page
+    assert "http:" not in page
+    assert "https:" not in page
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_who_may_open_the_websocket(open_server, own: bool) -> None:
+    address = open_server[0]
+    origins = [address.rstrip("/"), address.rstrip("/").replace("localhost", "127.0.0.1")]
+    origins += ["https://stats.example.org"]
+    if own:
+        for origin in origins:
+            assert "ACK" in connect(address + "class/q/", origin)
+    else:
+        with pytest.raises(HTTPClientError, match="403"):
+            connect(address + "class/q/", "https://evil.example.org")
+
+
+def test_every_process_measures(open_server) -> None:
+    """Threads do not survive a fork: a pool started before it would measure nothing."""
+    from bokeh.client import pull_session
+
+    seen = 0
+    for seed in range(3):  # measured anew, whichever process it is
+        session = pull_session(
+            url=open_server[0] + "class/q/", arguments={"seed": str(seed + 1), "inner_dim": "16"}
+        )
+        readout = session.document.get_model_by_name("readout")
+        deadline = time.monotonic() + 30
+        while "<table" not in readout.text and time.monotonic() < deadline:
+            session.force_roundtrip()
+            time.sleep(0.05)
+        print(seed, readout.text[:50], session.document.get_model_by_name("status").text)
+        seen += "<table" in readout.text
+        session.close()
+    assert seen == 3
+
+
+@pytest.mark.parametrize("path", ["", "admin"])
+def test_nothing_without_the_password(guarded: str, path: str) -> None:
+    with urlopen(guarded + path, timeout=30) as answer:
+        assert "/login" in answer.url
+        page = answer.read().decode()
+    assert 'type="password"' in page
+    assert "http" not in page
+    assert "Open sessions" not in page
+
+
+def test_no_websocket_without_the_password(guarded: str) -> None:
+    with pytest.raises(HTTPClientError, match="403"):
+        asyncio.run(_bare_websocket(guarded))
+
+
+async def _bare_websocket(address: str) -> None:
+    headers = {"Origin": address.rstrip("/"), "Sec-WebSocket-Protocol": "bokeh, anything"}
+    await websocket_connect(HTTPRequest(address.replace("http", "ws") + "ws", headers=headers))
+
+
+def test_the_password_opens_the_page_asked_for(guarded: str) -> None:
+    browser = build_opener(HTTPCookieProcessor(CookieJar()))
+    browser.open(guarded + "?rho=0.3", timeout=30).close()
+    for password, opened in (("minkowski", False), ("hoelder", True)):
+        form = urlencode({"username": "class", "password": password}).encode()
+        with browser.open(Request(guarded + "login", data=form), timeout=30) as answer:
+            page = answer.read().decode()
+            assert (token(page) != "") if opened else ("This is not the password" in page)
+            assert ("rho=0.3" in answer.url) == opened
+    assert "Open sessions" in browser.open(guarded + "admin", timeout=30).read().decode()
+
+
+def test_healthz_asks_no_password(guarded: str) -> None:
+    assert get(guarded + "healthz") == "ok\n"
+
+
+def test_no_admin_page_by_default(serve: Serve) -> None:
+    address, server = serve()
+    with pytest.raises(HTTPError, match="404"):
+        get(address + "admin")
+    server.send_signal(signal.SIGINT)
+    assert server.wait(timeout=20) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="one process only")
+def test_all_processes_end_with_the_first(serve: Serve) -> None:
+    address, server = serve("--processes=2")
+    server.terminate()
+    server.wait(timeout=20)
+    deadline = time.monotonic() + 20
+    while answers(address + "healthz"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_names_of_this_machine() -> None:
+    assert browser_origins("localhost", 80) == ["localhost:80", "127.0.0.1:80"]
+    assert "10.1.2.3:80" in browser_origins("10.1.2.3", 80)
+    assert f"{socket.gethostname().lower()}:80" in browser_origins("0.0.0.0", 80)
+    assert is_loopback("localhost")
+    assert is_loopback("127.0.0.9")
+    assert is_loopback("::1")
+    assert not is_loopback("0.0.0.0")
+    assert not is_loopback("10.1.2.3")
+
+
+def test_address_to_type() -> None:
+    assert url("localhost", 5006) == "http://localhost:5006"
+    assert url("0.0.0.0", 80, "q") == "http://localhost:80/q/"
+    assert url("::1", 80) == "http://[::1]:80"
