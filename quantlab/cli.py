@@ -34,8 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     lab.set_defaults(run=_lab)
 
     from quantlab.experiments.command import add_reproduce
+    from quantlab.gemm.cuda import device_name
+    from quantlab.measure_command import add_measure
 
     add_reproduce(commands)
+    # torch takes a second to say whether there is a GPU: asked only where the answer matters
+    given = sys.argv[1:] if argv is None else argv
+    add_measure(commands, device_name() if "measure" in given else None)
 
     options = parser.parse_args(argv)
     return options.run(options)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from numpy.testing import assert_allclose
 
 import quantlab
 from quantlab import cli
@@ -123,3 +124,35 @@ def test_a_password_that_guards_nothing_is_refused(text, served, tmp_path, capsy
     message = "cannot be read" if text is None else "the password is empty"
     assert message in capsys.readouterr().err
     assert served == []
+
+
+def test_measure_prints_each_design_beside_the_exact_theory(capsys) -> None:
+    options = ["--rho", "0.5", "--levels", "8", "--shape", "48", "64", "40", "--trials", "8"]
+    assert cli.main(["measure", *options, "--designs", "closed_form", "bilinear"]) == 0
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()[4:]]
+    assert [row[0].strip() for row in rows] == ["closed_form", "bilinear"]
+    assert_allclose([float(row[1]) for row in rows], [float(row[2]) for row in rows], rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rho", "1.5"], "1.5"),
+        (["--levels", "1"], "1"),
+        (["--trials", "1"], "trials"),
+        (["--shape", "0", "1", "1"], "m must"),
+    ],
+)
+def test_measure_says_what_is_wrong(options, message, capsys) -> None:
+    assert cli.main(["measure", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", [None, "NVIDIA H200"])
+def test_the_backend_switch_is_there_only_with_cuda(device, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("quantlab.gemm.cuda.device_name", lambda: device)
+    with pytest.raises(SystemExit):
+        cli.main(["measure", "--help"])
+    shown = capsys.readouterr().out
+    assert ("--backend" in shown) == (device is not None)
+    assert ("NVIDIA H200" in shown) == (device is not None)

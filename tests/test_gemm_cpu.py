@@ -381,3 +381,11 @@ def test_import_is_light() -> None:
         "import quantlab, sys; assert not {'numba', 'torch', 'scipy.special'} & set(sys.modules)"
     )
     assert run(script).returncode == 0
+
+
+def test_a_bfloat16_tensor_is_an_operand() -> None:
+    torch = pytest.importorskip("torch")
+    floats = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    coded = ql.encode(np.eye(7, dtype=np.float32), ql.Codebook([0.0, 1.0]))
+    for tensor in (floats.bfloat16(), floats):
+        assert_array_equal(ql.matmul(tensor, coded), tensor.detach().float().numpy())

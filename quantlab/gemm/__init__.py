@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from quantlab import _validate as check
 from quantlab.codes import CodedMatrix
-from quantlab.codes.device import is_on_device
+from quantlab.codes.device import is_on_device, is_tensor
 from quantlab.gemm.cpu import matmul_cpu
 from quantlab.gemm.dispatch import Plan, plan
 from quantlab.gemm.reference import matmul_reference
@@ -103,4 +103,8 @@ def matmul(
 def _operand(operand: Any, name: str) -> Any:
     if isinstance(operand, CodedMatrix):
         return operand
+    if is_tensor(operand):  # in the host's memory
+        operand = operand.detach()
+        if str(operand.dtype) == "torch.bfloat16":  # numpy has no such type; float32 holds it
+            operand = operand.float()
     return np.asarray(check.finite_matrix(operand, name), dtype=np.float32)

@@ -1,0 +1,66 @@
+"""`quantlab measure` on the command line: designs at one setting, in exact theory and measured."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+#: Names of `quantlab.DESIGNS`, which takes too long to import where nothing is measured.
+_DESIGNS = ("gaussian_compander", "lloyd_max", "closed_form", "weighted_lloyd_max", "bilinear")
+
+
+def add_measure(commands: Any, device: str | None) -> None:
+    """Add the subcommand to argparse's `commands`; `device` names the GPU, where there is one."""
+    parser = commands.add_parser(
+        "measure",
+        help="measure the product's error of the designs for a Gaussian pair",
+        description="Sample Gaussian pairs of matrices, quantize both with every design, multiply, "
+        "and print the product's error beside the exact one. Rare large entries carry much of the "
+        "error: with few trials the mean mostly comes out low and its interval too short.",
+    )
+    add = parser.add_argument
+    add("--rho", type=float, default=0.9, help="correlation, -1 to 1; default: 0.9")
+    add("--levels", type=int, default=16, metavar="K", help="levels of both codebooks; default: 16")
+    add("--shape", type=int, nargs=3, default=(128, 256, 128), metavar=("M", "K", "N"),
+        help="A is M x K, B is K x N; default: 128 256 128")  # fmt: skip
+    add("--trials", type=int, default=200, help="default: 200")
+    add("--designs", nargs="+", choices=_DESIGNS, default=_DESIGNS, metavar="DESIGN",
+        help="any of " + ", ".join(_DESIGNS) + "; default: all")  # fmt: skip
+    add("--seed", type=int, default=0, help="default: 0")
+    if device is not None:
+        add("--backend", choices=("cpu", "cuda"), default="cpu",
+            help=f"cuda: {device}; default: cpu")  # fmt: skip
+    parser.set_defaults(run=_measure, backend="cpu")
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from quantlab import DESIGNS, GaussianPair, exact_mse, measure_designs
+    from quantlab.gemm.cuda import device_name
+
+    m, k, n = options.shape
+    try:
+        pair = GaussianPair(options.rho)
+        books = {name: DESIGNS[name](pair, options.levels, k) for name in options.designs}
+        errors = measure_designs(
+            pair, books, k, m=m, n=n, trials=options.trials, rng=options.seed,
+            backend=options.backend,
+        )  # fmt: skip
+    except (ValueError, TypeError, RuntimeError) as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    where = device_name() if options.backend == "cuda" else "CPU"
+    print(
+        f"rho {options.rho:g}, K = {options.levels}, ({m}, {k}, {n}), {options.trials} trials, "
+        f"seed {options.seed}, on {where}\n"
+    )
+    print(f"| {'design':18} | exact nmse |  measured | 95 % interval          | inside |")
+    print(f"|{'-' * 20}|-----------:|----------:|------------------------|--------|")
+    for name, error in errors.items():
+        exact = exact_mse(pair, *books[name], k).nmse
+        inside = "yes" if error.low <= exact <= error.high else "no"
+        print(
+            f"| {name:18} | {exact:10.3e} | {error.nmse:9.3e} | {error.low:.3e} to "
+            f"{error.high:.3e} | {inside:6} |"
+        )
+    return 0
