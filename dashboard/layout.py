@@ -15,14 +15,17 @@ from dashboard.theme import BLUE, INK, MUTED
 
 CSS = Path(__file__).with_name("page.css").read_text()
 _CARD = Path(__file__).with_name("card.js").read_text()
+_TEXT = Path(__file__).with_name("text.js").read_text()
 
 
 def text(html: str, kind: str, name: str | None = None) -> Div:
     """A piece of HTML of one kind: "title", "sentence", "legend" or "readout"."""
-    return Div(
-        text=html, name=name, css_classes=["text", kind], stylesheets=[CSS],
+    div = Div(
+        text=html, name=name, css_classes=["text", kind], stylesheets=[CSS], disable_math=True,
         sizing_mode="stretch_width", margin=0,
     )  # fmt: skip
+    div.js_on_change("text", CustomJS(code=_TEXT))
+    return div
 
 
 def browser_text(kind: str, name: str) -> Div:

@@ -8,9 +8,11 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Sequence
 
 import panel as pn
+from bokeh.server.connection import ServerConnection
 from threadpoolctl import threadpool_limits
 from tornado.ioloop import PeriodicCallback
 from tornado.process import task_id
@@ -72,7 +74,8 @@ def serve(
     # several measuring threads with one BLAS thread each, and an event loop that waits little
     threadpool_limits(1, "blas")
     sys.setswitchinterval(0.001)
-    logging.getLogger("asyncio").addFilter(not_a_closed_tab)
+    for name in ("asyncio", "tornado.application", "bokeh.server.protocol_handler"):
+        logging.getLogger(name).addFilter(not_a_closed_tab)
     parent = os.getpid()
     if processes > 1:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -84,6 +87,7 @@ def serve(
             websocket_max_message_size=LIMITS.message,
             **(guard(password) if password is not None else {}),
         )  # fmt: skip
+        _send_at_once(server)
         # from here on once in each process: threads do not survive a fork
         if processes > 1:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -135,9 +139,24 @@ def is_loopback(address: str) -> bool:
 
 
 def not_a_closed_tab(record: logging.LogRecord) -> bool:
-    """Log filter: a browser that leaves in the middle of a message is no error of the server's."""
+    """Log filter: a browser that leaves in the middle of a message is no error of the server's.
+
+    Bokeh asserts that a connection still has its session, and one that is being closed has none.
+    """
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if isinstance(error, AssertionError):
+        codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+        return codes[-1:] != [ServerConnection.session.fget.__code__]
     return not isinstance(error, WebSocketClosedError)
+
+
+def _send_at_once(server: pn.io.server.Server) -> None:
+    """A message in three parts is not to wait for the browser's word on the first: 40 ms each.
+
+    Connections inherit the option from the socket that listens.
+    """
+    for listening in server._http._sockets.values():
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _own_addresses() -> list[str]:

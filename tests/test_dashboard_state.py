@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from bokeh.server.connection import ServerConnection
 from numpy.testing import assert_allclose, assert_array_equal
 from tornado.websocket import WebSocketClosedError
 
@@ -275,7 +277,14 @@ def test_held_out_error_is_that_of_the_logits(measurements: Measurements) -> Non
 def test_a_tab_closed_in_the_middle_of_a_message_is_not_logged(caplog) -> None:
     logger = logging.getLogger("quantlab-test")
     logger.addFilter(not_a_closed_tab)
-    for error in (WebSocketClosedError(), RuntimeError("mine")):
+    left = ServerConnection(None, None, None, Mock())
+    left.detach_session()
+    with pytest.raises(AssertionError) as of_bokeh:
+        _ = left.session
+    for error in (
+        WebSocketClosedError(), of_bokeh.value, RuntimeError("mine"), AssertionError("mine too"),
+    ):  # fmt: skip
         logger.error("Task exception was never retrieved", exc_info=error)
     logger.error("no exception at all")
-    assert [r.exc_info and str(r.exc_info[1]) for r in caplog.records] == ["mine", None]
+    logged = [record.exc_info and str(record.exc_info[1]) for record in caplog.records]
+    assert logged == ["mine", "mine too", None]
