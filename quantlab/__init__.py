@@ -17,6 +17,7 @@ from quantlab.pairs import (  # isort: skip
     UniformCopulaPair,
 )
 from quantlab.density import PointDensity, gaussian_normalizer, gaussian_peaks  # isort: skip
+from quantlab.balancing import Basis, balance  # isort: skip
 from quantlab.codebook import Codebook  # isort: skip
 from quantlab.design import (  # isort: skip
     DESIGNS,
@@ -41,6 +42,7 @@ __all__ = [
     "CRITICAL_RHO",
     "DESIGNS",
     "FORMATS",
+    "Basis",
     "CodedMatrix",
     "Codebook",
     "DesignReport",
@@ -56,6 +58,7 @@ __all__ = [
     "StudentTPair",
     "UniformCopulaPair",
     "asymptotic_mse",
+    "balance",
     "block_bits",
     "critical_rho",
     "design_bilinear",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from quantlab import EmpiricalPair, GaussianPair, exact_mse
+from quantlab import EmpiricalPair, GaussianPair, balance, design_empirical, exact_mse
 from quantlab.design import DESIGNS, FORMATS
 from quantlab.floor import floor_nmse
 from quantlab.report import design_report
@@ -66,6 +66,11 @@ def test_two_matrices() -> None:
     assert row.exact_nmse is None
     assert row.n_levels == (7, 7)
     assert report["empirical"].nmse < report["closed_form"].nmse
+    moved = balance((a, b)).apply(a, b)
+    books = design_empirical(moved, 8)
+    left = c - books[0].quantize(moved[0]) @ books[1].quantize(moved[1])
+    # the basis is applied in float32
+    assert_allclose(report["balanced"].nmse, np.vdot(left, left) / np.vdot(c, c), rtol=1e-4)
     same = design_report(EmpiricalPair(a, b), bits=3)
     assert same.rows == report.rows
 

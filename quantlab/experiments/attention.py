@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantlab import _validate as check
+from quantlab.balancing import balance
 from quantlab.codebook import Codebook
 from quantlab.codes import encode
 from quantlab.data import AttentionHead, Sequences, load_attention
-from quantlab.design import DESIGNS, design_empirical
-from quantlab.design.formats import FORMATS
+from quantlab.experiments.designs import BALANCED, calibrated, in_basis, made_at
 from quantlab.pairs import EmpiricalPair
 
 #: Designs compared unless asked otherwise; those that do not exist at a size are left out.
 ATTENTION_DESIGNS = (
     "int_absmax", "int_mse", "uniform", "fp8_e4m3", "fp8_e5m2", "dynamic8", "fp4_e2m1", "nf4",
     "gaussian_compander", "lloyd_max", "closed_form", "weighted_lloyd_max", "empirical",
+    "balanced",
 )  # fmt: skip
 
 
@@ -86,7 +87,8 @@ def attention_errors(
     bits : int
         From 2 to 8; both operands have up to 2^bits levels.
     designs : sequence of str
-        Names as in `DESIGNS` and `FORMATS`, and "empirical".
+        Names as in `DESIGNS` and `FORMATS`, "empirical", and "balanced": empirical in the basis of
+        `balance`, which the projections of queries and keys absorb.
     heads : iterable of (layer, head) or of AttentionHead, optional
         All 72 of `load_attention` unless given.
 
@@ -102,8 +104,7 @@ def attention_errors(
     Notes
     -----
     The protocol of [1] on the activations of `load_attention`: one codebook pair for each
-    head. Designs of a law know the calibration pair by `EmpiricalPair.gaussian`, formats by its
-    largest entries or its spread, "empirical" (smoothing="auto") by the matrices.
+    head, made by `calibrated` from the calibration sequences.
 
     Examples
     --------
@@ -112,11 +113,7 @@ def attention_errors(
     1
     """
     n_levels = 2 ** check.count(bits, "bits", 2, 8)
-    known = (*DESIGNS, *FORMATS, "empirical")
-    for name in designs:
-        if name not in known:
-            raise ValueError(f"design must be one of {known}; got {name!r}")
-    made = [n for n in designs if n not in FORMATS or FORMATS[n].exists_at(n_levels)]
+    made = made_at(designs, n_levels)
     data = load_attention()
     chosen = [
         each if isinstance(each, AttentionHead) else data.head(*each)
@@ -124,8 +121,14 @@ def attention_errors(
     ]
     errors = np.empty((len(made), len(chosen)))
     for j, head in enumerate(chosen):
+        plain = EmpiricalPair(*head.calibration_pair())
         for i, name in enumerate(made):
-            errors[i, j] = logit_nmse(head.held_out, *_calibrated(name, head, n_levels))
+            pair, held_out = plain, head.held_out
+            if name == BALANCED:
+                basis = balance(plain)
+                pair = EmpiricalPair(*basis.apply(plain.a, plain.b))
+                held_out = in_basis(basis, held_out)
+            errors[i, j] = logit_nmse(held_out, *calibrated(pair, name, n_levels))
     places = tuple((head.layer, head.head) for head in chosen)
     return AttentionTable(bits, places, dict(zip(made, errors, strict=True)))
 
@@ -140,12 +143,3 @@ def logit_nmse(sequences: Sequences, codebook_q: Codebook, codebook_k: Codebook)
     logits = q @ k.swapaxes(1, 2)
     error = logits - coded_q @ coded_k.swapaxes(1, 2)
     return float(np.vdot(error, error) / np.vdot(logits, logits))
-
-
-def _calibrated(name: str, head: AttentionHead, n_levels: int) -> tuple[Codebook, Codebook]:
-    pair = EmpiricalPair(*head.calibration_pair())
-    if name == "empirical":
-        return design_empirical(pair, n_levels, smoothing="auto")
-    if name in FORMATS:
-        return FORMATS[name](pair, n_levels)
-    return DESIGNS[name](pair.gaussian(), n_levels, pair.inner_dim)

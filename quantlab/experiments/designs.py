@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import TypeVar
 
 from quantlab import _validate as check
+from quantlab.balancing import Basis
 from quantlab.codebook import Codebook
-from quantlab.design import DESIGNS, FORMATS
+from quantlab.data import Sequences
+from quantlab.design import DESIGNS, FORMATS, design_empirical
 from quantlab.distortion import ExactError, exact_mse
-from quantlab.pairs import Pair
+from quantlab.experiments.recording import Head
+from quantlab.pairs import EmpiricalPair, Pair
 
+Activations = TypeVar("Activations", Sequences, Head)
 #: The designs of a law: they exist at every K, from the plainest to the best.
 LAW_DESIGNS = tuple(DESIGNS)
 GAIN = "+gain"
+#: Designs of two given matrices: as they are, and in the basis of `balance`.
+DATA_DESIGNS = EMPIRICAL, BALANCED = ("empirical", "balanced")
 
 
 def exists_at(design: str, n_levels: int) -> bool:
@@ -45,3 +54,31 @@ def codebooks(pair: Pair, design: str, n_levels: int, inner_dim: int) -> tuple[C
 def exact(pair: Pair, design: str, n_levels: int, inner_dim: int) -> ExactError:
     """Exact error of that design on its own law."""
     return exact_mse(pair, *codebooks(pair, design, n_levels, inner_dim), inner_dim=inner_dim)
+
+
+def calibrated(pair: EmpiricalPair, design: str, n_levels: int) -> tuple[Codebook, Codebook]:
+    """Codebooks for data that `pair` stands for; "balanced" wants a pair in that basis.
+
+    Designs of a law know the data by `EmpiricalPair.gaussian`, formats by the largest entries or
+    the spread; the others smooth the data, so that codebooks do not follow single entries.
+    """
+    if design in DATA_DESIGNS:
+        return design_empirical(pair, n_levels, smoothing="auto")
+    if design in FORMATS:
+        return FORMATS[design](pair, n_levels)
+    return DESIGNS[design](pair.gaussian(), n_levels, pair.inner_dim)
+
+
+def in_basis(basis: Basis, heads: Activations) -> Activations:
+    """The same logits from other queries and keys."""
+    queries, keys = basis.apply(heads.queries, heads.keys.swapaxes(-1, -2))
+    return replace(heads, queries=queries, keys=keys.swapaxes(-1, -2))
+
+
+def made_at(designs: Sequence[str], n_levels: int) -> list[str]:
+    """Those of `designs` that exist at `n_levels`; ValueError for a name that is no design."""
+    known = (*LAW_DESIGNS, *FORMATS, *DATA_DESIGNS)
+    for name in designs:
+        if name not in known:
+            raise ValueError(f"design must be one of {known}; got {name!r}")
+    return [name for name in designs if name in DATA_DESIGNS or exists_at(name, n_levels)]

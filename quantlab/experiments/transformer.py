@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantlab import _validate as check
+from quantlab.balancing import balance
 from quantlab.codebook import Codebook
 from quantlab.codes import encode
-from quantlab.design import DESIGNS, FORMATS, design_empirical
 from quantlab.experiments.attention import ATTENTION_DESIGNS
+from quantlab.experiments.designs import BALANCED, calibrated, in_basis, made_at
 from quantlab.experiments.recording import Head
 from quantlab.pairs import EmpiricalPair
 from quantlab.sweep import Row
@@ -61,21 +62,23 @@ def coded_attention(
     groups: dict[Any, list[Head]] = {}
     for head in heads:
         groups.setdefault((head.layer, head.head if per == "head" else None), []).append(head)
-    made = [name for name in designs if name not in FORMATS or FORMATS[name].exists_at(n_levels)]
+    made = made_at(designs, n_levels)
     rows = []
-    for group in groups.values():
-        first = [head.part(slice(n_calibration)) for head in group]
-        # side by side: the product of the wide matrices sums the heads' logits
-        a = np.hstack([head.queries.reshape(-1, head.queries.shape[-1]) for head in first])
-        b = np.hstack([head.keys.reshape(-1, head.keys.shape[-1]) for head in first]).T
-        pair = EmpiricalPair(a, b)
+    calibration, held_out = slice(n_calibration), slice(n_calibration, None)
+    for plain in groups.values():
+        rho = _pair([head.part(calibration) for head in plain]).gaussian().rho
         for name in made:
-            books = _fitted(pair, name, n_levels)
+            group = plain
+            if name == BALANCED:
+                bases = [balance(_pair([head.part(calibration)])) for head in plain]
+                group = [in_basis(*each) for each in zip(bases, plain, strict=True)]
+            pair = _pair([head.part(calibration) for head in group])
+            books = calibrated(pair, name, n_levels)
             for head in group:
-                found = outcomes(head.part(slice(n_calibration, None)), *books)
+                found = outcomes(head.part(held_out), *books)
                 rows.append({
                     "layer": head.layer, "head": head.head, "design": name, "bits": bits,
-                    "per": per, "rho": pair.gaussian().rho, **found,
+                    "per": per, "rho": rho, **found,
                 })  # fmt: skip
     return rows
 
@@ -117,14 +120,13 @@ def win_matrix(rows: Sequence[Row], metric: str = "logits") -> list[Row]:
     ]  # fmt: skip
 
 
-def _fitted(pair: EmpiricalPair, name: str, n_levels: int) -> tuple[Codebook, Codebook]:
-    if name == "empirical":
-        return design_empirical(pair, n_levels, smoothing="auto")
-    if name in FORMATS:
-        return FORMATS[name](pair, n_levels)
-    if name not in DESIGNS:
-        raise ValueError(f"design must be one of {(*DESIGNS, *FORMATS, 'empirical')}; got {name!r}")
-    return DESIGNS[name](pair.gaussian(), n_levels, pair.inner_dim)
+def _pair(heads: Sequence[Head]) -> EmpiricalPair:
+    """Side by side: the product of the wide matrices sums the heads' logits."""
+    queries, keys = (
+        np.hstack([x.reshape(-1, x.shape[-1]) for x in each])
+        for each in ([head.queries for head in heads], [head.keys for head in heads])
+    )
+    return EmpiricalPair(queries, keys.T)
 
 
 def _logits(head: Head, q: NDArray, k: NDArray) -> NDArray[np.float64]:
