@@ -114,16 +114,18 @@ def _second_moment(rows: FloatArray) -> FloatArray:
 def _spreading(diagonal: FloatArray) -> FloatArray:
     """A rotation R for which every entry of diag(R^T diag(diagonal) R) is their mean.
 
-    A cosine transform mixes all of them nearly evenly; plane rotations of the largest and the
-    smallest entry, each of which brings one of the two to the mean, do the rest.
+    A Hadamard matrix, whose entries are all of one size, for the largest power of two in k, times a
+    Hartley transform for what is odd in it. Plane rotations of the largest and the smallest entry,
+    each of which brings one of the two to the mean, do what that leaves.
     """
-    from scipy.fft import dct
+    from scipy.linalg import hadamard
 
     k = diagonal.size
-    rotation = dct(np.eye(k), norm="ortho", axis=0)
-    mean = diagonal.mean()
+    even = k & -k
+    angle = 2 * np.pi / (k // even) * np.outer(*2 * [np.arange(k // even)])
+    rotation = np.kron(hadamard(even), np.cos(angle) + np.sin(angle)) / np.sqrt(k)
+    now, mean = diagonal @ np.square(rotation), diagonal.mean()
     for _ in range(k - 1):
-        now = diagonal @ np.square(rotation)
         i, j = int(np.argmin(now)), int(np.argmax(now))
         if now[j] - now[i] <= 1e-12 * mean:
             break
@@ -134,4 +136,5 @@ def _spreading(diagonal: FloatArray) -> FloatArray:
         c = 1 / np.hypot(1, t)
         first, second = rotation[:, i].copy(), rotation[:, j].copy()
         rotation[:, i], rotation[:, j] = c * (first + t * second), c * (second - t * first)
+        now[[i, j]] = diagonal @ np.square(rotation[:, [i, j]])
     return rotation
