@@ -13,7 +13,7 @@ import panel_material_ui as pmui
 from panel.io.state import set_curdoc
 
 from dashboard.background import Background
-from dashboard.controls import Controls
+from dashboard.controls import OWN_CONTROLS, Controls
 from dashboard.layout import CSS, text
 from dashboard.state import CONTROLS, PAGES, DashboardState
 from dashboard.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
@@ -91,7 +91,9 @@ class Session:
             self.toolbar.dialog,
             css_classes=self._classes(), stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
-        self.state.param.watch(lambda _: page.param.update(css_classes=self._classes()), "theme")
+        self.state.param.watch(
+            lambda _: page.param.update(css_classes=self._classes()), ["theme", "page"]
+        )
         return page
 
     def deliver(self, show: Callable[[], None]) -> None:
@@ -161,7 +163,8 @@ class Session:
         self._slots[name].append(view)
 
     def _classes(self) -> list[str]:
-        return ["page", "dark"] if self.state.theme == "dark" else ["page"]
+        classes = {"dark": self.state.theme == "dark", "alone": self.state.page in OWN_CONTROLS}
+        return ["page", *(name for name, holds in classes.items() if holds)]
 
     def _paint(self, *views: pn.viewable.Viewable) -> None:
         panes = [pane for view in views for pane in view.select(pn.pane.Bokeh)]

@@ -14,10 +14,10 @@ from bokeh.palettes import RdBu11
 from bokeh.plotting import figure
 
 from dashboard.background import Task
-from dashboard.layout import CSS, card, grid, text
+from dashboard.layout import CSS, card, grid, scrolling, text
 from dashboard.measurements import codebooks, most_levels
 from dashboard.state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
-from dashboard.theme import INK, plain_figure, scientific, ticks
+from dashboard.theme import INK, decimal, plain_figure, scientific, ticks
 from quantlab import encode, matmul
 from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.designs import BALANCED
@@ -83,9 +83,9 @@ class AttentionPage:
         rho = attention(layer, head).pair.gaussian().rho
         all_rho = np.array(self.map.data["rho"])
         self.map_text.text = (
-            f"<b>Layer {layer}, head {head}: ρ = {rho:.3f}</b>; all heads lie between "
-            f"{all_rho.min():.2f} and {all_rho.max():.2f}, all below 1/√3 in size. Choose another "
-            "by a click, or with Input: Attention."
+            f"<b>Layer {layer}, head {head}: ρ = {decimal(rho, 3)}</b>; all heads lie between "
+            f"{decimal(all_rho.min(), 2)} and {decimal(all_rho.max(), 2)}, all below 1/√3 in size. "
+            "Choose another by a click, or with Input: Attention."
         )
         request = self.state.request()
         problem = Problem(ATTENTION, rho, attention(layer, head).pair.inner_dim, 0, layer, head)
@@ -99,7 +99,7 @@ class AttentionPage:
             "layer": [layer for layer, _ in heads],
             "head": [head for _, head in heads],
             "rho": rhos,
-            "label": [f"{rho:.2f}".replace("-", "−").replace("0.", ".") for rho in rhos],
+            "label": [decimal(rho, 2).replace("0.", ".") for rho in rhos],
         }
 
     def _pick(self, _: str, old: Any, new: list[int]) -> None:
@@ -123,19 +123,19 @@ class AttentionPage:
             f"Layer {self.state.layer}, head {self.state.head}: {found['exact'].shape[0]} queries "
             f"against as many keys, colours from −{limit:.3g} to {limit:.3g} in both pictures."
         )
-        errors = "; ".join(
-            f"{DESIGN_LABELS[name]} {scientific(nmse)}" for name, nmse in found["nmse"].items()
-        )
+        best, nmse = found["design"], found["nmse"]
+        worst = max(nmse, key=lambda name: nmse[name])
         self.coded_text.text = (
-            f"<b>{DESIGN_LABELS[found['design']]}, K = {self.state.k_x}</b>. Error of the logits "
-            f"as a share of their energy: {errors}."
+            f"<b>{DESIGN_LABELS[best]}, K = {self.state.k_x}</b>, loses "
+            f"<b>{scientific(nmse[best])}</b> of the logits’ energy, the least of the designs "
+            f"chosen; {DESIGN_LABELS[worst]} {scientific(nmse[worst])}, the most."
         )
 
     def _count(self) -> None:
         self.count.disabled = True
         self.status.text = "Coding all 72 heads with every design; a few seconds at 4 bits …"
         self.background.run("wins", partial(_table, self.bits.value), self._show_wins,
-                            self._failed, delay=0)  # fmt: skip
+                            self._failed, on_demand=True)  # fmt: skip
 
     def _show_wins(self, table: AttentionTable) -> None:
         self.count.disabled = False
@@ -153,10 +153,10 @@ class AttentionPage:
             + "</tr>"
             for a in names
         )  # fmt: skip
-        self.wins.text = (
-            "<div style='overflow-x:auto' tabindex='0' role='region' aria-label='Win rates'>"
+        self.wins.text = scrolling(
+            "Win rates",
             f"<table class='wins'><thead><tr><th scope='col'>wins of ↓ over →</th>{head}</tr>"
-            f"</thead><tbody>{rows}</tbody></table></div>"
+            f"</thead><tbody>{rows}</tbody></table>",
         )
         best, second = names[:2]
         self.wins_text.text = (

@@ -20,8 +20,11 @@ REST = 0.06
 
 
 @cache
-def slow_pool() -> Pool:
-    """One thread for all sessions: slow jobs wait for one another, the sliders for none of them."""
+def server_pool(on_demand: bool) -> Pool:
+    """A thread for all sessions' jobs that follow a control, and one for those that a button asks.
+
+    The latter take seconds and wait for one another; what follows a control waits for none of them.
+    """
     return Pool(workers=1)
 
 
@@ -45,21 +48,22 @@ class Background:
     deliver : callable
         Runs a function on the session's event loop.
     pool : Pool, optional
-        Default: the server's `slow_pool`.
+        For all of them. Default: the server's two.
     """
 
     def __init__(self, deliver: Deliver, pool: Pool | None = None) -> None:
         self._deliver = deliver
-        self._pool = pool if pool is not None else slow_pool()
+        self._pool = pool
         self._tasks: dict[str, Task] = {}
         self._closed = False
 
     def run(
         self, name: str, job: Callable[[Task], Any], show: Show,
-        failed: Callable[[str], None] | None = None, delay: float = REST,
+        failed: Callable[[str], None] | None = None, on_demand: bool = False,
     ) -> Task:  # fmt: skip
         """Run `job(task)`, then `show` its value on the event loop; an earlier run is cancelled.
 
+        It starts when the controls have rested for a moment; at once if a button asks, `on_demand`.
         `failed` gets the sentence of an error in the job; without it the error is logged.
         """
         self.cancel(name)
@@ -89,7 +93,8 @@ class Background:
 
         if not self._closed:
             self._tasks[name] = task
-            self._pool.submit(work, delay=delay)
+            pool = self._pool if self._pool is not None else server_pool(on_demand)
+            pool.submit(work, delay=0.0 if on_demand else REST)
         return task
 
     def cancel(self, name: str) -> None:

@@ -17,7 +17,7 @@ from bokeh.plotting import figure
 from dashboard.background import Task
 from dashboard.codebook_files import Books, read, to_csv, to_json, to_python, to_safetensors
 from dashboard.density_page import REACH
-from dashboard.layout import CSS, card, grid, text
+from dashboard.layout import CSS, card, grid, scrolling, text
 from dashboard.measurements import codebooks, most_levels
 from dashboard.state import DESIGN_LABELS, Request
 from dashboard.theme import (
@@ -186,11 +186,11 @@ class CodebooksPage:
                 zip(book.centers, [*(_digits(x, sigma) for x in book.thresholds), "∞"], strict=True)
             )
         )
-        self.table.text = (
-            "<div class='scroll' tabindex='0' role='region' aria-label='Centres and thresholds'>"
+        self.table.text = scrolling(
+            "Centres and thresholds",
             "<table><thead><tr><th scope='col'>code</th><th scope='col'>centre</th>"
             "<th scope='col'>up to and including</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table></div>"
+            f"<tbody>{rows}</tbody></table>",
         )
         finest = float(np.min(np.diff(u)))
         inside = float(np.mean(np.abs(u) <= 1))

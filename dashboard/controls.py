@@ -17,6 +17,7 @@ from dashboard.state import (
     SYNTHETIC,
     DashboardState,
 )
+from dashboard.theme import NUMBER_STYLE, WIDGET_STYLE
 from quantlab import CRITICAL_RHO
 
 #: Stops of the K sliders: every K while they are few, then in steps of an eighth or so.
@@ -93,7 +94,7 @@ class Controls:
             "designs",
             options={label: name for name, label in DESIGN_LABELS.items()},
         )
-        self.seed = self._bind(pmui.IntInput, "seed", start=0, size="small")
+        self.seed = self._bind(pmui.IntInput, "seed", start=0, size="small", sx=NUMBER_STYLE)
         self.reset = pmui.Button(label="Reset", variant="outlined", size="small", margin=6)
         self.reset.on_click(lambda _: state.reset())
         for name, widget, value in (
@@ -160,7 +161,7 @@ class Controls:
         parameter = self.state.param[name]
         widget = kind(
             value=getattr(self.state, name), label=parameter.label, sizing_mode="stretch_width",
-            margin=(3, 6), **options,
+            margin=(3, 6), **{"sx": WIDGET_STYLE, **options},
         )  # fmt: skip
 
         def to_state(event: Any) -> None:

@@ -20,10 +20,10 @@ from bokeh.plotting import figure
 
 from dashboard.background import Task
 from dashboard.codebook_files import Books, to_json
-from dashboard.layout import CSS, card, entries, grid, text
+from dashboard.layout import CSS, card, entries, grid, scrolling, text
 from dashboard.limits import LIMITS, MEGABYTE
 from dashboard.state import DESIGN_LABELS, attention
-from dashboard.theme import BLUE, MUTED, ORANGE, PDF, plain_figure, scientific, ticks
+from dashboard.theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
 from dashboard.upload_input import UploadInput
 from dashboard.uploads import Matrix, read_matrices
 from quantlab import CRITICAL_RHO, DESIGNS, DesignReport, EmpiricalPair, design_report, encode
@@ -241,8 +241,9 @@ class DataPage:
         }
         side = "past" if abs(gaussian.rho) > CRITICAL_RHO else "below"
         self.look_text.text = (
-            f"A is {m:,} × {k:,} and B {k:,} × {n:,}. <b>ρ = {gaussian.rho:.3f}</b>, {side} the "
-            f"transition at 1/√3; σ of A {gaussian.sigma_x:.4g}, of B {gaussian.sigma_y:.4g}."
+            f"A is {m:,} × {k:,} and B {k:,} × {n:,}. <b>ρ = {decimal(gaussian.rho, 3)}</b>, "
+            f"{side} the transition at 1/√3; σ of A {gaussian.sigma_x:.4g}, "
+            f"of B {gaussian.sigma_y:.4g}."
         )
 
     def _compare(self) -> None:
@@ -251,7 +252,7 @@ class DataPage:
         self.compare.disabled, self.stop.disabled = True, False
         self.status.text = "Designing and measuring; large matrices take a minute …"
         job = partial(compare_designs, self.matrices, self.pair, self.bits.value)
-        self.background.run("report", job, self._show_report, self._failed, delay=0)
+        self.background.run("report", job, self._show_report, self._failed, on_demand=True)
 
     def _stop(self) -> None:
         self.background.cancel("report")
@@ -272,10 +273,11 @@ class DataPage:
             f"<td>{scientific(row.nmse_with_gain)}</td><td>+{row.best_db:.1f} dB</td></tr>"
             for row in answer.report.rows
         )
-        self.table.text = (
+        self.table.text = scrolling(
+            "Report of the designs",
             "<table><thead><tr><th scope='col'>design</th><th scope='col'>K</th>"
             "<th scope='col'>nmse</th><th scope='col'>with gain</th>"
-            f"<th scope='col'>over the best</th></tr></thead><tbody>{rows}</tbody></table>"
+            f"<th scope='col'>over the best</th></tr></thead><tbody>{rows}</tbody></table>",
         )
 
     def _codes(self, which: int, answer: Answer) -> bytes:

@@ -58,9 +58,9 @@ class ErrorStudyPage:
             for _ in range(2)
         ]
         self.images = [ColumnDataSource({"error": []}, name=f"error_image_{i}") for i in range(2)]
-        self.image_titles = [text("", "legend"), text("", "sentence")]
+        self.image_texts = [text("", "sentence") for _ in range(2)]
         self.exact_text, self.split_text = text("", "sentence"), text("", "sentence")
-        self.image_text, self.status = text("", "sentence"), text("", "status", "study_status")
+        self.status = text("", "status", "study_status")
         self.exact_text.name, self.split_text.name = "exact_text", "split_text"
         self.legend = text("", "legend")
         self.trials = pmui.Select(
@@ -70,16 +70,13 @@ class ErrorStudyPage:
         self.stop = pmui.Button(
             label="Stop", variant="outlined", disabled=True, margin=(8, 8, 4, 0)
         )
-        self.progress = pmui.LinearProgress(
-            value=0, variant="determinate", sizing_mode="stretch_width", margin=(6, 0)
-        )
         self.measure.on_click(lambda _: self.deliver(self._measure))
         self.stop.on_click(lambda _: self.deliver(self._stop))
         self._measured_for: Request | None = None
 
     def view(self) -> pn.viewable.Viewable:
         controls = pn.Column(
-            pn.Row(self.trials, self.measure, self.stop, margin=0), self.progress,
+            pn.Row(self.trials, self.measure, self.stop, margin=0),
             pn.pane.Bokeh(self.status, margin=0, sizing_mode="stretch_width"),
             css_classes=["panel"], stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
@@ -92,9 +89,9 @@ class ErrorStudyPage:
                  text(entries([(MUTED, "line", "variance"), (MUTED, "dashed", "bias"),
                                (MUTED, "dotted", "with the best gain")]), "legend"),
                  self._split_figure()),
-            card("The error, entry by entry", self.image_text, self.image_titles[0],
+            card("The error, entry by entry", self.image_texts[0],
                  self._image(0)),
-            card("The same product, the best design", self.image_titles[1], self._image(1)),
+            card("The same product, the best design", self.image_texts[1], self._image(1)),
         )  # fmt: skip
 
     def refresh(self) -> None:
@@ -106,8 +103,9 @@ class ErrorStudyPage:
         if self._measured_for not in (None, request):
             self._stop()
             self.points.data = {c: [] for c in self.points.column_names}
+        self.measure.disabled = not (self.stop.disabled and has_law(request.problem))
         if not has_law(request.problem):
-            for cell in (self.exact_text, self.split_text, self.image_text):
+            for cell in (self.exact_text, self.split_text, *self.image_texts):
                 cell.text = _HEADS_ONLY
             for source in (self.curves, self.split, *self.images):
                 source.data = {c: [] for c in source.column_names}
@@ -182,38 +180,30 @@ class ErrorStudyPage:
         )
 
     def _show_images(self, found: dict[str, Any]) -> None:
-        words = []
+        opening = f"C − Ĉ of one {SIDE} × {SIDE} product by", "The same product by"
+        scale = "colours: ±3 of its rms", "colours as in the first picture"
         for i, source in enumerate(self.images):
             if i >= len(found):
-                source.data, self.image_titles[i].text = {"error": []}, ""
+                source.data, self.image_texts[i].text = {"error": []}, ""
                 continue
             name, (error, nmse) = list(found.items())[i]
             source.data = {"error": [error]}
-            self.image_titles[i].text = (
-                f"<b>{DESIGN_LABELS[name]}</b>, {scientific(nmse)}; colours from −3 to 3 rms of "
-                "the first picture’s error."
+            self.image_texts[i].text = (
+                f"{opening[i]} <b>{DESIGN_LABELS[name]}</b>: mean square "
+                f"<b>{scientific(nmse)}</b> of C’s; {scale[i]}."
             )
-            words.append(f"{DESIGN_LABELS[name]} <b>{scientific(nmse)}</b>")
-        if found:
-            first = next(iter(found.values()))
-            limit = 3 * max(first[1], 1e-30) ** 0.5
-            self._mapper.low, self._mapper.high = -limit, limit
-        self.image_text.text = (
-            f"C − Ĉ of one {SIDE} × {SIDE} product, one colour scale for both. Mean square, as a "
-            f"share of C’s: {'; '.join(words)}."
-        )
+            if i == 0:
+                limit = 3 * max(nmse, 1e-30) ** 0.5
+                self._mapper.low, self._mapper.high = -limit, limit
 
     def _measure(self) -> None:
-        request = self.state.request()
-        if not has_law(request.problem):
-            return
-        self._measured_for = request
+        self._measured_for = request = self.state.request()
         self.measure.disabled, self.stop.disabled = True, False
-        self.progress.value = 0
+        self._say(0, self.trials.value, "waiting for its turn; the server measures one at a time.")
         self.background.run(
             "trials",
             partial(_trials, request, self.state.gain, self.trials.value),
-            self._show_trials, self._failed, delay=0,
+            self._show_trials, self._failed, on_demand=True,
         )  # fmt: skip
 
     def _stop(self) -> None:
@@ -229,13 +219,16 @@ class ErrorStudyPage:
                 for (name, k), e in errors.items()
             ],
         )
-        self.progress.value = round(100 * done / wanted)
-        self.status.text = (
-            f"{done:,} of {wanted:,} trials of {SIZE} × {self.state.inner_dim} × {SIZE} at each K; "
-            "bars: 95 % intervals."
-        )
+        size = f"{SIZE} × {self.state.inner_dim} × {SIZE}"
+        self._say(done, wanted, f"of {size} at each K; bars: 95 % intervals.")
         if done >= wanted:
             self.measure.disabled, self.stop.disabled = False, True
+
+    def _say(self, done: int, wanted: int, words: str) -> None:
+        self.status.text = (
+            f"<progress aria-label='Trials' max='{wanted}' value='{done}'></progress>"
+            f"{done:,} of {wanted:,} trials {words}"
+        )
 
     def _levels_figure(self) -> figure:
         plot = plain_figure(

@@ -54,6 +54,11 @@ def entries(items: Iterable[tuple[str, str, str]]) -> str:
     )
 
 
+def scrolling(label: str, table: str) -> str:
+    """A table's HTML in a box that scrolls, by keyboard too, where it does not fit."""
+    return f"<div class='scroll' tabindex='0' role='region' aria-label='{label}'>{table}</div>"
+
+
 def grid(*cards: pn.viewable.Viewable) -> pn.Column:
     """A page's cards: side by side where there is room, one below the other on a phone."""
     return pn.Column(

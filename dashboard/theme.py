@@ -51,12 +51,20 @@ PAGE_STYLE = {
         "bgcolor": "background.paper", "backgroundImage": "none", "color": "text.primary",
         "boxShadow": "none", "borderBottom": "1px solid", "borderColor": "divider",
     },
+    "& .MuiAppBar-root .MuiLinearProgress-root": {"display": "none"},  # always full, and nameless
     "& .MuiToolbar-root": {"minHeight": "44px !important"},
     "& .MuiAppBar-root .title": {
         "fontSize": "min(19px, 3.2vw)", "fontWeight": 700, "color": "text.primary",
     },
     "& .main": {"bgcolor": "background.default"},
 }  # fmt: skip
+#: A disabled control's label is still read.
+WIDGET_STYLE = {"& .MuiFormLabel-root.Mui-disabled": {"color": "text.secondary"}}
+#: A number's box without its buttons, which have no names: the arrow keys do the same.
+NUMBER_STYLE = {
+    "& .MuiInputAdornment-root": {"display": "none"},
+    "& .MuiInputBase-input": {"paddingLeft": "12px"},
+}
 TABS_STYLE = {
     "& .MuiTabs-root, & .MuiTab-root": {"minHeight": "36px", "fontSize": "14px"},
     "& .MuiTab-root": {"padding": "6px 14px"},
@@ -68,6 +76,11 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def power_of_ten(exponent: int) -> str:
     """10 with a superscript, in plain text."""
     return "10" + str(exponent).translate(_SUPERSCRIPTS)
+
+
+def decimal(value: float, digits: int) -> str:
+    """A number with a minus sign, and without one where it rounds to zero: −0.20."""
+    return f"{value:z.{digits}f}".replace("-", "−")
 
 
 def scientific(value: float) -> str:
@@ -83,7 +96,7 @@ def plain_figure(x_label: str, y_label: str, **options: Any) -> figure:
         background_fill_color=None, border_fill_color=None, outline_line_color=None, **options,
     )  # fmt: skip
     plot.min_border_right = 12
-    plot.min_border_top = 6
+    plot.min_border_top = 10
     for axis, label in ((plot.xaxis, x_label), (plot.yaxis, y_label)):
         axis.axis_label = label
         axis.axis_label_text_font = axis.major_label_text_font = FONT

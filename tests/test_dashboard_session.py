@@ -93,9 +93,9 @@ def test_the_latest_run_of_a_name_wins(background: Background) -> None:
         shown.append(value)
         done.set()
 
-    background.run("work", slow, show, delay=0)
+    background.run("work", slow, show, on_demand=True)
     assert begun.wait(20)
-    background.run("work", lambda task: "second", show, delay=0)
+    background.run("work", lambda task: "second", show, on_demand=True)
     go_on.set()
     assert done.wait(20)
     assert shown == ["second"]
@@ -114,7 +114,7 @@ def test_an_error_becomes_a_sentence(background: Background, error: Exception, c
         told.append(sentence)
         done.set()
 
-    background.run("work", job, told.append, failed, delay=0)
+    background.run("work", job, told.append, failed, on_demand=True)
     assert done.wait(20)
     assert told == ["half way", str(error)]
     # what is not the input's fault is for the log too
@@ -125,5 +125,16 @@ def test_nothing_runs_after_the_end(background: Background) -> None:
     ran = threading.Event()
     background.close()
     job: Callable[[Task], None] = lambda task: ran.set()  # noqa: E731
-    background.run("work", job, print, delay=0)
+    background.run("work", job, print, on_demand=True)
     assert not ran.wait(0.3)
+
+
+def test_what_follows_a_control_does_not_wait_for_what_a_button_asked() -> None:
+    busy, shown = threading.Event(), threading.Event()
+    other, own = Background(lambda show: show()), Background(lambda show: show())
+    other.run("trials", lambda task: busy.wait(20), print, on_demand=True)
+    own.run("books", lambda task: "books", lambda _: shown.set())
+    assert shown.wait(10)
+    busy.set()
+    other.close()
+    own.close()

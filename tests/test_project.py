@@ -17,7 +17,8 @@ EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 # the extras that environment.yml promises, and the packages that go by another name there
 PROMISED = ("dashboard", "lab", "torch", "cuda", "sweep", "dask", "figures", "test")
 CONDA_NAMES = {"torch": "pytorch"}
-PIP_ONLY = ("pytest-playwright", "triton")  # conda environments know no platform markers
+# not on conda-forge, or with a platform marker, which conda environments do not know
+PIP_ONLY = ("axe-playwright-python", "pytest-playwright", "triton")
 CODE = [
     path
     for folder in ("quantlab", "dashboard", "tests", "benchmarks")
