@@ -48,10 +48,13 @@ class Session:
     ----------
     query : dict of str to str, optional
         Values from a link, each taken or refused by itself.
+    **values
+        Values of controls.
     """
 
-    def __init__(self, query: Mapping[str, str] | None = None) -> None:
+    def __init__(self, query: Mapping[str, str] | None = None, **values: Any) -> None:
         self.state = DashboardState()
+        self.state.param.update(**values)
         self.state.notice = " ".join(self.state.read_query(query or {}))
         self._document = pn.state.curdoc
         self._loop = _running_loop()
@@ -176,11 +179,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:  # not served: a test, or a page that is saved to a file
         return None
-
-
-def create_app() -> pn.viewable.Viewable:
-    """The page of a new session, for a notebook or a page of one's own."""
-    return Session().page()
 
 
 def _document() -> pmui.Page:

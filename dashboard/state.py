@@ -278,6 +278,27 @@ CONTROLS = (
 KEPT = ("theme", "tour", "predict", "hide")  # fmt: skip
 
 
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as they came, if each is one that its control can hold; ValueError says which is not.
+
+    Examples
+    --------
+    >>> checked({"k_x": 8, "designs": ["bilinear"]})
+    {'k_x': 8, 'designs': ['bilinear']}
+    """
+    for name, value in values.items():
+        if name not in CONTROLS:
+            raise ValueError(f"{name} is no control; expected one of {', '.join(CONTROLS)}")
+        parameter = DashboardState.param[name]
+        text = repr(value) if isinstance(value, float) else _text(value)
+        try:
+            if _parse(parameter, text) != value:
+                raise ValueError(f"expected a value like {parameter.default!r}")
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: {error}; got {value!r}") from None
+    return dict(values)
+
+
 def _text(value: Any) -> str:
     """A value as a link holds it; `_parse` reads it back."""
     if isinstance(value, list):

@@ -22,6 +22,7 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from dashboard.serving import browser_origins, is_loopback, url
+from quantlab.notebook import proxied_server
 
 ROOT = Path(__file__).parent.parent
 Serve = Callable[..., tuple[str, subprocess.Popen[str]]]
@@ -224,3 +225,11 @@ def test_address_to_type() -> None:
     assert url("localhost", 5006) == "http://localhost:5006"
     assert url("0.0.0.0", 80, "q") == "http://localhost:80/q/"
     assert url("::1", 80) == "http://[::1]:80"
+
+
+def test_behind_jupyters_proxy(serve: Serve) -> None:
+    command = [part.format(port=0, base_url="/user/alice/") for part in proxied_server()["command"]]
+    assert command[:6] == [sys.executable, "-m", "quantlab.cli", "dashboard", "--port", "0"]
+    address, _ = serve(*command[6:], health="user/alice/quantlab/healthz")
+    opened = connect(address + "user/alice/quantlab/", "https://hub.example.org")
+    assert "ACK" in opened

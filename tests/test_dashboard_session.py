@@ -15,6 +15,7 @@ from dashboard.background import Background, Task
 from dashboard.density_page import FORK_REACH, DensityPage, fork, ridge
 from dashboard.pool import Pool
 from dashboard.state import LAWS, PAGES, STUDENT_T, DashboardState
+from quantlab.notebook import show_page
 
 
 @pytest.fixture
@@ -138,3 +139,19 @@ def test_what_follows_a_control_does_not_wait_for_what_a_button_asked() -> None:
     busy.set()
     other.close()
     own.close()
+
+
+def test_a_page_for_a_notebook_takes_controls() -> None:
+    assert show_page("codebooks", rho=0.123456, k_x=8, designs=["bilinear"]) is not None
+    session = Session(page="speed", k_x=8)
+    assert (session.state.page, session.state.k_y) == ("speed", 8)
+    session.close()
+    for controls, says in (
+        ({"page": "errors"}, "page: expected one of density, error"),
+        ({"rho": float("nan")}, "rho: expected a number from -1 to 1; got nan"),
+        ({"k_x": "8"}, "k_x: expected a value like 16; got '8'"),
+        ({"designs": ["best"]}, "designs: expected names of gaussian_compander"),
+        ({"colour": "red"}, "colour is no control; expected one of page, source"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            show_page(**controls)
