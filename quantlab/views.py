@@ -132,7 +132,7 @@ def codebook_rug(books: Mapping[str, Codebook], scale: float = 1.0) -> hv.Overla
     y = hv.Dimension("row", label="codebook")
     rows = [
         hv.Scatter((book.centers / scale, np.full(book.n_levels, float(-i))), U, y).opts(
-            backend="bokeh", marker="dash", angle=90, size=16, color=color
+            backend="bokeh", marker="dash", angle=90, size=16, color=color, line_width=3
         )
         for i, (book, color) in enumerate(zip(books.values(), CYCLE, strict=False))
     ]
