@@ -39,14 +39,14 @@ def gain_explorer(
         curve = parts | {"nmse": parts["variance"] + parts["bias"]}
         points = {"gain": [1.0, report.gain], "nmse": [report.nmse, report.nmse_with_gain]}
         title = (
-            f"k = {k}: error {report.nmse:.1e}, {100 * report.bias_share:.0f} % of it bias; "
+            f"k = {k}: error {report.nmse:.1e}, {100 * report.bias_share:.0f} % of it bias\n"
             f"with gain {report.gain:.3f}: {report.nmse_with_gain:.1e}"
         )
         states.append({"title": title, "curve": curve, "points": points})
     line = ColumnDataSource({"gain": _GAINS, **states[at]["curve"]}, name="curve")
     marks = ColumnDataSource({"color": [VERMILLION, BLUE], **states[at]["points"]}, name="points")
     plot = figure(
-        height=380, width=640, toolbar_location=None, y_axis_type="log", x_range=(0.7, 1.3),
+        height=400, width=640, toolbar_location=None, y_axis_type="log", x_range=(0.7, 1.3),
         y_range=(1e-5, 1), x_axis_label="gain g", y_axis_label="error of the product, nmse",
         title=states[at]["title"],
     )  # fmt: skip

@@ -29,8 +29,8 @@ def splitting_explorer(n_levels: int = 8, inner_dim: int = 256, rho: float = 0.5
     inner, outer = np.diff(a[:, n_levels // 2 - 1 :])[:, :2].T
     states = [
         {
-            "title": f"ρ = {rhos[i]:.2f}: gap in the middle {inner[i]:.2f}σ, "
-            f"beside it {outer[i]:.2f}σ{', split' if inner[i] >= outer[i] else ''}",
+            "title": f"ρ = {rhos[i]:.2f}: gaps {inner[i]:.2f}σ and {outer[i]:.2f}σ"
+            + (": split" if inner[i] >= outer[i] else ""),
             "centers": {"rho": np.full(n_levels, rhos[i]), "a": a[i], "b": b[i]},
             "gaps": {"rho": rhos[[i]], "inner": inner[[i]], "outer": outer[[i]]},
         }
