@@ -57,7 +57,7 @@ def density_explorer(rho: float = 0.8, play: bool = False) -> Column:
         title=_title(rho, peaks),
     )  # fmt: skip
     plot.line("u", "plain", source=line, color=GREY, line_dash="dashed", line_width=2.5,
-              legend_label="for the entries (plain MSE)")  # fmt: skip
+              legend_label="for the entries")  # fmt: skip
     plot.line("u", "optimal", source=line, color=BLUE, line_width=3.5,
               legend_label="for the product")  # fmt: skip
     plot.scatter("u", "height", source=mark, color=VERMILLION, size=10)

@@ -37,7 +37,7 @@ def head_explorer(heads: Iterable[AttentionHead], start: int = 0) -> Column:
     entries.yaxis.ticker = [0, 0.2, 0.4]
     entries.varea("u", 0, "pdf", source=curve, color=GREY, alpha=0.4, legend_label="queries")
     for name, height, color, marker, label in (
-        ("best", -0.04, BLUE, "circle", "centres for the product"),
+        ("best", -0.04, BLUE, "circle", "best centres"),
         ("nf4", -0.1, ORANGE, "diamond", "NF4"),
     ):
         entries.scatter(name, height, source=centers, color=color, marker=marker, size=9,
