@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import quantlab as ql
 from dashboard.explorer import density_explorer
 from dashboard.gain import gain_explorer
+from dashboard.grids import grid_explorer
 from dashboard.heads import head_explorer
 from dashboard.splitting import splitting_explorer
 from quantlab.data import load_attention
@@ -91,14 +92,26 @@ def test_heads_show_their_own_weight_and_centres() -> None:
         assert_allclose(np.trapezoid(state["curve"]["pdf"], u), 1, atol=1e-3)
 
 
+def test_grids_show_their_places_and_shares() -> None:
+    centers = BOOKS[0].centers
+    grids = {m: np.round(centers * m) / m for m in (2, 3, 8)}
+    picture = grid_explorer(centers, grids, {2: 0.5, 3: 0.25, 8: 0.0123}, start=1)
+    found = states(picture)
+    for state, grid in zip(found, grids.values(), strict=True):
+        assert_array_equal(state["grid"]["x"], grid)
+    assert found[2]["title"] == "M = 8: the grid adds 1.23% to the error"
+    assert picture.select_one({"type": Slider}).format.args["sizes"] == [2, 3, 8]
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: splitting_explorer(4, 1, rho=2.0),
         lambda: gain_explorer(PAIR, *BOOKS, log2_k=15),
         lambda: head_explorer([load_attention().head(0, 0)], start=1),
+        lambda: grid_explorer(BOOKS[0].centers, {2: BOOKS[0].centers}, {2: 0.0}, start=1),
     ],
-    ids=["splitting", "gain", "heads"],
+    ids=["splitting", "gain", "heads", "grids"],
 )
 def test_a_start_outside_the_slider_is_refused(make: Callable[[], Column]) -> None:
     with pytest.raises(ValueError, match="must"):
