@@ -15,6 +15,7 @@ from dashboard.gain import gain_explorer
 from dashboard.grids import grid_explorer
 from dashboard.heads import head_explorer
 from dashboard.splitting import splitting_explorer
+from dashboard.weights import weight_explorer
 from quantlab.data import load_attention
 
 PAIR = ql.GaussianPair(0.95)
@@ -32,6 +33,16 @@ def states(picture: Column) -> list[dict]:
         for name, values in drawn[source.name].items():
             assert_array_equal(source.data[name], values)
     return states
+
+
+def test_weights_are_the_pairs_own() -> None:
+    picture = weight_explorer(rho=0.6)
+    u = picture.select_one({"name": "line"}).data["u"]
+    for i, state in enumerate(states(picture)):
+        pair = ql.GaussianPair(i / 50)
+        assert_allclose(state["line"]["weight"], pair.weight(u), atol=1e-12)
+        assert_allclose(state["line"]["cost"], pair.pdf(u) * pair.weight(u), atol=1e-12)
+    assert picture.children[1].title.text == "ρ = 0.60: weight 0.64 at 0, 2.89 at 2.5"
 
 
 def test_splitting_walks_along_the_exact_optimum() -> None:
@@ -106,12 +117,13 @@ def test_grids_show_their_places_and_shares() -> None:
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: weight_explorer(rho=2.0),
         lambda: splitting_explorer(4, 1, rho=2.0),
         lambda: gain_explorer(PAIR, *BOOKS, log2_k=15),
         lambda: head_explorer([load_attention().head(0, 0)], start=1),
         lambda: grid_explorer(BOOKS[0].centers, {2: BOOKS[0].centers}, {2: 0.0}, start=1),
     ],
-    ids=["splitting", "gain", "heads", "grids"],
+    ids=["weights", "splitting", "gain", "heads", "grids"],
 )
 def test_a_start_outside_the_slider_is_refused(make: Callable[[], Column]) -> None:
     with pytest.raises(ValueError, match="must"):

@@ -18,6 +18,7 @@ from dashboard.explorer import density_explorer
 from dashboard.gain import gain_explorer
 from dashboard.heads import head_explorer
 from dashboard.splitting import splitting_explorer
+from dashboard.weights import weight_explorer
 from quantlab.data import load_attention
 
 PAIR = ql.GaussianPair(0.95)
@@ -59,6 +60,13 @@ def opened(page: Page, tmp_path: Path) -> Iterator[Opened]:
 def moved(page: Page, slider: str, source: str, value: float) -> dict[str, Any]:
     assert page.evaluate(MOVE, [slider, source, value]) < PROMPT_MS
     return page.evaluate(DATA, source)
+
+
+def test_weight_turns_over_the_middle(opened: Opened) -> None:
+    page = opened(weight_explorer(rho=0.8))
+    page.get_by_role("slider").press("End")
+    page.wait_for_function("Bokeh.documents[0].get_model_by_name('line').data.weight[70] === 0")
+    assert_allclose(moved(page, "rho", "line", 0)["weight"], 1)
 
 
 def test_centres_split(opened: Opened) -> None:
