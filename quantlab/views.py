@@ -50,16 +50,21 @@ def curves(
     named: Mapping[str, tuple[ArrayLike, ArrayLike]],
     x: hv.Dimension | str,
     y: hv.Dimension | str,
+    points: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     **options: Any,
 ) -> hv.Overlay:
-    """Lines by name, each (x values, y values), in a fixed order of colours and dashes."""
+    """Lines by name, each (x values, y values), in a fixed order of colours; `points` over them."""
     lines = [
         hv.Curve(values, x, y, label=name).opts(
             backend="bokeh", color=color, line_dash=dash, line_width=2.5
         )
         for (name, values), color, dash in zip(named.items(), CYCLE, DASHES, strict=False)
     ]
-    return hv.Overlay(lines).opts(
+    dots = [
+        hv.Scatter(values, x, y, label=name).opts(backend="bokeh", color=color, size=7)
+        for (name, values), color in zip((points or {}).items(), CYCLE[3:], strict=False)
+    ]
+    return hv.Overlay(lines + dots).opts(
         backend="bokeh", **(SIZE | {"legend_position": "top_right"} | options)
     )
 
@@ -132,7 +137,7 @@ def codebook_rug(books: Mapping[str, Codebook], scale: float = 1.0) -> hv.Overla
     y = hv.Dimension("row", label="codebook")
     rows = [
         hv.Scatter((book.centers / scale, np.full(book.n_levels, float(-i))), U, y).opts(
-            backend="bokeh", marker="dash", angle=90, size=16, color=color
+            backend="bokeh", marker="dash", angle=90, size=16, color=color, line_width=3
         )
         for i, (book, color) in enumerate(zip(books.values(), CYCLE, strict=False))
     ]

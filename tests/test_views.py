@@ -43,6 +43,17 @@ def test_rug_has_a_row_a_codebook() -> None:
     assert_array_equal(row.dimension_values(0), books["closed form"].centers / 2)
 
 
+def test_points_lie_over_curves_on_their_axes() -> None:
+    picture = views.curves({"law": ([1, 10], [2, 20])}, "k", "e", {"exact": ([5], [9])}, logx=True)
+    (line,), (dots,) = elements(picture, hv.Curve), elements(picture, hv.Scatter)
+    assert_array_equal(line.dimension_values(1), [2, 20])
+    assert_array_equal(dots.dimension_values(0), [5])
+    assert [line.label, dots.label] == ["law", "exact"]
+    options = hv.Store.lookup_options("bokeh", picture, "plot").kwargs
+    assert options["logx"]
+    assert options["width"] == views.SIZE["width"]
+
+
 def test_errors_carry_their_intervals() -> None:
     books = ql.design_companding(PAIR, 4)
     result = ql.measure(PAIR, *books, inner_dim=8, m=4, n=4, trials=4)

@@ -41,6 +41,14 @@ function drawFormulas(root) {
   }
 }
 
+// a wide formula gets smaller, down to three fifths; beyond that it scrolls
+function fitFormulas() {
+  for (const formula of document.querySelectorAll(".formula.display")) {
+    const ratio = formula.clientWidth / formula.scrollWidth;
+    if (ratio < 1) formula.style.fontSize = `${Math.max(0.98 * ratio, 0.6)}em`;
+  }
+}
+
 // models have widths for a page of 640 pixels; a phone has fewer
 function fit(model) {
   const children = model.children ?? [];
@@ -68,5 +76,6 @@ function fitPictures() {
 
 document.addEventListener("DOMContentLoaded", () => {
   drawFormulas(document.querySelector("main"));
+  fitFormulas();
   fitPictures();
 });
