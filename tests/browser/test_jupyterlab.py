@@ -99,7 +99,7 @@ def test_the_dashboard_in_jupyterlab(lab: str, page: Page) -> None:
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
 
-    embedded = page.locator(".jp-CodeCell", has_text="create_app()").last
+    embedded = page.locator(".jp-CodeCell", has_text="show_page()").last
     embedded.scroll_into_view_if_needed()
     embedded.get_by_role("slider").first.wait_for()
     embedded.locator("canvas").first.wait_for()
