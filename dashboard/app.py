@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import panel as pn
 import panel_material_ui as pmui
 from panel.io.state import set_curdoc
+from panel.util import edit_readonly
 
 from dashboard.background import Background
 from dashboard.controls import OWN_CONTROLS, Controls
@@ -161,7 +162,8 @@ class Session:
         self._pages[name] = page = getattr(import_module(f"dashboard.{module}"), kind)(self)
         view = page.view()
         page.refresh()
-        self._paint(view)
+        if self.state.theme == "dark":
+            self._paint(view)
         # last: a figure's own changes would reach the browser before the figure does
         self._slots[name].append(view)
 
@@ -190,8 +192,22 @@ def _document() -> pmui.Page:
         title=TITLE, main=[session.page()], dark_theme=state.theme == "dark", busy_indicator=None,
         sidebar_variant="temporary", sidebar_open=False, theme_config=THEME, sx=PAGE_STYLE,
     )  # fmt: skip
+    _leave_busy(page)
     page.param.watch(
         lambda event: setattr(state, "theme", "dark" if event.new else "light"), "dark_theme"
     )
     state.param.watch(lambda event: setattr(page, "dark_theme", event.new == "dark"), "theme")
     return page
+
+
+def _leave_busy(page: pmui.Page) -> None:
+    """Let the page not follow whether the server is busy, which it does not show.
+
+    Else each page on the server is sent twice whenever any session moves, for 60 ms each, and stays
+    in memory for ever.
+    """
+    with edit_readonly(page):
+        page.busy = False
+    for watcher in list(pn.state.param.watchers["busy"]["value"]):
+        if getattr(getattr(watcher.fn, "__self__", None), "self", None) is page:
+            pn.state.param.unwatch(watcher)

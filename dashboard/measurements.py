@@ -6,8 +6,8 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,11 @@ BILINEAR_LEVELS = 64
 #: The same for laws whose cells are integrals: 16 levels take half a second, 64 take five.
 INTEGRAL_BILINEAR_LEVELS = 16
 
-_PRESENT, _SWEEP = 0, 1  # priorities
+_PRESENT, _SWEEP, _AHEAD = 0, 1, 2  # priorities
 _SWEEP_REST = 0.25  # seconds without a new setting before the curves are measured
-_FIRST_TRIALS, _FIRST_WORK = 60, 20 * 256
+#: Trials of the first answer: few, so that a class of moving sliders is answered; then more.
+_FIRST_TRIALS, _FIRST_WORK = 60, 8 * 256
+_MORE = 10
 _CACHED_POINTS = 4096
 _LOG = logging.getLogger(__name__)
 
@@ -86,10 +88,10 @@ def steps(request: Request) -> Iterator[Step]:
     k_x, k_y = request.k_x, request.k_y
     first = int(np.clip(_FIRST_WORK // request.problem.inner_dim, 3, _FIRST_TRIALS))
     yield Step(k_x, k_y, first, _PRESENT)
-    yield Step(k_x, k_y, 4 * first, rest=_SWEEP_REST)
+    yield Step(k_x, k_y, _MORE * first, rest=_SWEEP_REST)
     here = np.log2(k_x)
     for k in sorted(SWEEP, key=lambda k: abs(np.log2(k) - here)):
-        yield Step(k, k, max(first // 2, 3))
+        yield Step(k, k, max(first, 3))
 
 
 def most_levels(problem: Problem, design: str) -> int:
@@ -101,7 +103,12 @@ def most_levels(problem: Problem, design: str) -> int:
 
 
 def codebooks(problem: Problem, design: str, k_x: int, k_y: int) -> tuple[Codebook, Codebook]:
-    """The design's two codebooks for the problem's law, or for its data."""
+    """The design's two codebooks for the problem's law, or for its data; made once a server."""
+    return _made(replace(problem, seed=0), design, k_x, k_y)
+
+
+@lru_cache(maxsize=8192)
+def _made(problem: Problem, design: str, k_x: int, k_y: int) -> tuple[Codebook, Codebook]:
     if design in DATA_DESIGNS:
         data = attention(problem.layer, problem.head).pair
         return design_empirical(data, (k_x, k_y), smoothing="auto")
@@ -152,7 +159,7 @@ class Measurements:
     """The service that all sessions share: a pool of threads and a cache of measured points."""
 
     def __init__(self, workers: int = 2) -> None:
-        self.pool = Pool(workers)
+        self.pool = Pool(workers, urgent=workers - 1)
         self._points: OrderedDict[tuple, Point] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -183,6 +190,14 @@ class Measurements:
         for request in requests:
             step = next(steps(request))
             self.pool.submit(partial(self.points, request, step), _SWEEP)
+
+    def prepare(self, request: Request) -> None:
+        """Design ahead, while nobody waits, for every correlation that the slider can stop at."""
+        for rho in np.round(np.linspace(-1, 1, 201), 2):
+            problem = replace(request.problem, rho=float(rho))
+            for design in request.designs:
+                job = partial(codebooks, problem, design, request.k_x, request.k_y)
+                self.pool.submit(job, _AHEAD)
 
     @staticmethod
     def _wanted(problem: Problem, step: Step) -> int:

@@ -99,6 +99,7 @@ def serve(
         measurements().warm(
             DashboardState(source=source).request() for source in (SYNTHETIC, ATTENTION)
         )
+        measurements().prepare(DashboardState().request())
         server.start()
         server.io_loop.start()
     except KeyboardInterrupt:

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import panel as pn
 import pytest
 from numpy.testing import assert_allclose
 
 import quantlab as ql
-from dashboard.app import Session
+from dashboard.app import Session, _document
 from dashboard.background import Background, Task
 from dashboard.density_page import FORK_REACH, DensityPage, fork, ridge
 from dashboard.pool import Pool
@@ -155,3 +156,10 @@ def test_a_page_for_a_notebook_takes_controls() -> None:
     ):
         with pytest.raises(ValueError, match=says):
             show_page(**controls)
+
+
+def test_a_page_does_not_follow_the_work_of_others() -> None:
+    before = list(pn.state.param.watchers["busy"]["value"])
+    page = _document()
+    assert list(pn.state.param.watchers["busy"]["value"]) == before
+    assert page.busy is False
