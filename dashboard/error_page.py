@@ -73,7 +73,8 @@ class ErrorPage:
         if self.state.source == ATTENTION:
             law = []
         self.legend.text = entries([*law, (INK, "dotted", "present K")])
-        self.law_asymptote.data = self._law_asymptote()
+        if self.law_asymptote.data != (law_asymptote := self._law_asymptote()):
+            self.law_asymptote.data = law_asymptote
         self._draw()
 
     def _law_asymptote(self) -> dict[str, list]:
@@ -128,7 +129,9 @@ class ErrorPage:
                 lines.append(([k for k, _ in curve], [nmse for _, nmse in curve], colour))
         for source, data in ((self.points, rows), (self.lines, lines)):
             columns = list(zip(*data, strict=True)) or [()] * len(source.column_names)
-            source.data = {c: list(v) for c, v in zip(source.column_names, columns, strict=True)}
+            drawn = {c: list(v) for c, v in zip(source.column_names, columns, strict=True)}
+            if source.data != drawn:
+                source.data = drawn
 
     def _write(self, update: Update) -> None:
         request, points = update.request, update.points

@@ -39,7 +39,7 @@ _PRESENT, _SWEEP, _AHEAD = 0, 1, 2  # priorities
 _SWEEP_REST = 0.25  # seconds without a new setting before the curves are measured
 #: Trials of the first answer: few, so that a class of moving sliders is answered; then more.
 _FIRST_TRIALS, _FIRST_WORK = 60, 8 * 256
-_MORE = 10
+_MORE, _MOST_TRIALS = 10, 240
 _CACHED_POINTS = 4096
 _LOG = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def steps(request: Request) -> Iterator[Step]:
     k_x, k_y = request.k_x, request.k_y
     first = int(np.clip(_FIRST_WORK // request.problem.inner_dim, 3, _FIRST_TRIALS))
     yield Step(k_x, k_y, first, _PRESENT)
-    yield Step(k_x, k_y, _MORE * first, rest=_SWEEP_REST)
+    yield Step(k_x, k_y, min(_MORE * first, _MOST_TRIALS), rest=_SWEEP_REST)
     here = np.log2(k_x)
     for k in sorted(SWEEP, key=lambda k: abs(np.log2(k) - here)):
         yield Step(k, k, max(first, 3))

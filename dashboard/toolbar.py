@@ -96,6 +96,10 @@ class Toolbar:
         """The links of the present state, and the tour's stop."""
         self._turn()
         self.link.text = self.state.query()
+        if self.dialog.open:
+            self._write_link()
+
+    def _write_link(self) -> None:
         hidden = [name for name in HIDEABLE if name in self._hidden.value]
         query = self.state.query(hide=hidden)
         self._to_share.text = query
@@ -105,6 +109,7 @@ class Toolbar:
         )
 
     def _open_dialog(self, _: Any) -> None:
+        self._write_link()
         self.dialog.open = True
 
     def _preset(self, item: Any) -> None:
