@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import panel as pn
 import panel_material_ui as pmui
+from panel.io.document import unlocked
 from panel.io.state import set_curdoc
 from panel.util import edit_readonly
 
@@ -121,8 +122,13 @@ class Session:
             ending()
 
     def _schedule(self, show: Callable[[], None]) -> None:
+        def in_turn() -> None:
+            # in Panel's line: what Bokeh sends by itself can overtake a new page that waits there
+            with unlocked():
+                show()
+
         with set_curdoc(self._document):
-            pn.state.execute(show, schedule=True)
+            pn.state.execute(in_turn, schedule=True)
 
     def _open_tab(self, event: Any) -> None:
         self.state.page = list(PAGES)[event.new]
