@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 #: Errors of the user's input, told in the page; others are logged too.
 _EXPECTED = (ValueError, TypeError, ArithmeticError, MemoryError)
 #: Seconds without a further move before slow work starts.
-REST = 0.06
+REST = 0.03
 
 
 @cache

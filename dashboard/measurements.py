@@ -38,7 +38,7 @@ INTEGRAL_BILINEAR_LEVELS = 16
 _PRESENT, _SWEEP, _AHEAD = 0, 1, 2  # priorities
 _SWEEP_REST = 0.25  # seconds without a new setting before the curves are measured
 #: Trials of the first answer: few, so that a class of moving sliders is answered; then more.
-_FIRST_TRIALS, _FIRST_WORK = 60, 8 * 256
+_FIRST_TRIALS, _FIRST_WORK = 60, 5 * 256
 _MORE, _MOST_TRIALS = 10, 240
 _CACHED_POINTS = 4096
 _LOG = logging.getLogger(__name__)
