@@ -180,13 +180,13 @@ def test_the_latest_setting_wins(
     started, gate = threading.Event(), threading.Event()
     measured: list[int] = []
 
-    def slow(problem: Problem, k_x: int, *_: object) -> dict[str, Point]:
-        measured.append(k_x)
+    def slow(_: Request, step: Step) -> dict[str, Point]:
+        measured.append(step.k_x)
         started.set()
         gate.wait(10)
         return {}
 
-    monkeypatch.setattr(service, "measure_points", slow)
+    monkeypatch.setattr(measurements, "points", slow)
     updates: queue.Queue[Update] = queue.Queue()
     session = Subscription(measurements, updates.put)
     session.request(REQUEST)
