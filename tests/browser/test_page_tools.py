@@ -92,13 +92,13 @@ def test_a_link_gives_the_same_numbers_in_a_new_browser(
     page = dashboard(
         "?rho=0.62&linked=0&k_x=12&k_y=24&inner_dim=64&seed=7&designs=closed_form,lloyd_max"
     )
-    shown = measured(page, rho=0.62, k_x=12, k_y=24, trials=240)
+    shown = measured(page, rho=0.62, k_x=12, k_y=24, trials=200)
     slider(page, "Correlation ρ").press("ArrowRight")
     page.wait_for_function("location.search.includes('rho=0.63')")
-    shown = measured(page, rho=0.63, k_x=12, k_y=24, trials=240)
+    shown = measured(page, rho=0.63, k_x=12, k_y=24, trials=200)
     other = browser.new_page()
     other.goto(page.url)
-    assert measured(other, rho=0.63, k_x=12, k_y=24, trials=240) == shown
+    assert measured(other, rho=0.63, k_x=12, k_y=24, trials=200) == shown
     other.close()
 
 
