@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.io.document import unlocked
+from bokeh.events import DocumentReady
+from bokeh.models import CustomJS
+from panel.io.document import _WRITE_MSGS, schedule_write_events, unlocked
 from panel.io.state import set_curdoc
 from panel.util import edit_readonly
 
@@ -22,6 +24,19 @@ from dashboard.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
 from dashboard.toolbar import Toolbar
 
 TITLE = "quantlab — quantize for the product, not for the entries"
+#: The library's selects open by a click alone: keys click too, the space bar when it is let go.
+_KEYS = """
+for (const kind of ["keydown", "keyup"])
+  document.addEventListener(kind, (event) => {
+    const at = event.composedPath()[0], space = event.key === " ";
+    if (!space && !["Enter", "ArrowDown", "ArrowUp"].includes(event.key)) return;
+    if (!at.matches?.("[role=combobox][aria-haspopup=listbox][aria-expanded=false]")) return;
+    event.preventDefault();
+    if (space === (kind === "keyup")) at.click();
+  });
+"""
+#: Seconds after a change until it is looked whether all of it has been sent.
+_LEFT_BEHIND = 0.02
 #: Controls that change more than what a slider moves.
 RARE = {"page", "hide", "source", "law", "layer", "head", "operand", "designs", "linked"}
 #: page -> its module and class, imported on the first visit.
@@ -126,9 +141,16 @@ class Session:
             # in Panel's line: what Bokeh sends by itself can overtake a new page that waits there
             with unlocked():
                 show()
+            assert self._loop is not None
+            self._loop.call_later(_LEFT_BEHIND, self._push)
 
         with set_curdoc(self._document):
             pn.state.execute(in_turn, schedule=True)
+
+    def _push(self) -> None:
+        """Send what waits in Panel's line: what joins it during a write can be left behind."""
+        if self._document in _WRITE_MSGS:
+            schedule_write_events(self._document, [], [])
 
     def _open_tab(self, event: Any) -> None:
         self.state.page = list(PAGES)[event.new]
@@ -194,6 +216,8 @@ def _document() -> pmui.Page:
     session = Session(query)
     state = session.state
     session.toolbar.follow_address()
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS))
     page = pmui.Page(
         title=TITLE, main=[session.page()], dark_theme=state.theme == "dark", busy_indicator=None,
         sidebar_variant="temporary", sidebar_open=False, theme_config=THEME, sx=PAGE_STYLE,

@@ -135,7 +135,7 @@ class AttentionPage:
         self.count.disabled = True
         self.status.text = "Coding all 72 heads with every design; a few seconds at 4 bits …"
         self.background.run("wins", partial(_table, self.bits.value), self._show_wins,
-                            self._failed, on_demand=True)  # fmt: skip
+                            self._failed, cause="button")  # fmt: skip
 
     def _show_wins(self, table: AttentionTable) -> None:
         self.count.disabled = False

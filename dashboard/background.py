@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from dashboard.pool import Pool
 
@@ -19,11 +19,16 @@ _EXPECTED = (ValueError, TypeError, ArithmeticError, MemoryError)
 REST = 0.03
 
 
-@cache
-def server_pool(on_demand: bool) -> Pool:
-    """A thread for all sessions' jobs that follow a control, and one for those that a button asks.
+#: What a job follows: a control that moved, a file that came, a button that asks for it.
+Cause = Literal["control", "file", "button"]
 
-    The latter take seconds and wait for one another; what follows a control waits for none of them.
+
+@cache
+def server_pool(cause: Cause) -> Pool:
+    """A thread for all sessions' jobs of one cause.
+
+    What a button asks for takes seconds, and such jobs wait for one another; the others wait for
+    none of them.
     """
     return Pool(workers=1)
 
@@ -48,7 +53,7 @@ class Background:
     deliver : callable
         Runs a function on the session's event loop.
     pool : Pool, optional
-        For all of them. Default: the server's two.
+        For all of them. Default: the server's, one for each cause.
     """
 
     def __init__(self, deliver: Deliver, pool: Pool | None = None) -> None:
@@ -59,11 +64,11 @@ class Background:
 
     def run(
         self, name: str, job: Callable[[Task], Any], show: Show,
-        failed: Callable[[str], None] | None = None, on_demand: bool = False,
+        failed: Callable[[str], None] | None = None, cause: Cause = "control",
     ) -> Task:  # fmt: skip
         """Run `job(task)`, then `show` its value on the event loop; an earlier run is cancelled.
 
-        It starts when the controls have rested for a moment; at once if a button asks, `on_demand`.
+        It starts when the controls have rested for a moment; at once for any other cause.
         `failed` gets the sentence of an error in the job; without it the error is logged.
         """
         self.cancel(name)
@@ -93,8 +98,8 @@ class Background:
 
         if not self._closed:
             self._tasks[name] = task
-            pool = self._pool if self._pool is not None else server_pool(on_demand)
-            pool.submit(work, delay=0.0 if on_demand else REST)
+            pool = self._pool if self._pool is not None else server_pool(cause)
+            pool.submit(work, delay=REST if cause == "control" else 0.0)
         return task
 
     def cancel(self, name: str) -> None:

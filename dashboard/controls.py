@@ -98,7 +98,7 @@ class Controls:
         )
         self.seed = self._bind(pmui.IntInput, "seed", start=0, size="small", sx=NUMBER_STYLE)
         self.reset = pmui.Button(label="Reset", variant="outlined", size="small", margin=6)
-        self.reset.on_click(lambda _: state.reset())
+        self.reset.on_click(lambda _: state.reset(page=state.page))
         for name, widget, value in (
             ("rho", self.rho, "source.value"),
             ("k_x", self.k_x, _OPTION),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 TWO, ONE = "Two files: A (m × k) and B (k × n)", "One file: its rows against its columns"
 _NAMES = {**DESIGN_LABELS, BALANCED: "Data fit, balanced"}
 _REACH = 4.0
+Curves = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class DataPage:
         self.background, self.deliver = session.background, session.deliver
         self.files: dict[str, dict[str, Matrix]] = {}
         self.pair: EmpiricalPair | None = None
-        self.matrices: tuple[Matrix, Matrix] | None = None
         self.answer: Answer | None = None
+        self._pairing = False
         self.mode = pmui.RadioBoxGroup(label="Input", options=[TWO, ONE], value=TWO)
         wide = {"sizing_mode": "stretch_width", "margin": (6, 0)}
         self.uploads = {
@@ -87,8 +88,20 @@ class DataPage:
         self.look_text = text("Nothing uploaded yet.", "sentence", "data_look")
         self.verdict = text("No designs compared yet.", "sentence", "data_verdict")
         self.table = text("", "readout", "data_report")
+        self.saves = [
+            pmui.FileDownload(
+                callback=partial(self._file, write), filename=filename, label=label, auto=True,
+                variant="outlined", size="small", margin=(4, 6, 4, 0), disabled=True,
+            )
+            for label, filename, write in (
+                ("Codes of A", "a.codes.safetensors", partial(self._codes, 0)),
+                ("Codes of B", "b.codes.safetensors", partial(self._codes, 1)),
+                ("Codebooks", "codebooks.json", lambda a: to_json(a.books).encode()),
+                ("Report", "report.csv", lambda a: report_csv(a.report).encode()),
+            )
+        ]  # fmt: skip
         for widget in (*self.arrays.values(), self.mode, self.transpose):
-            widget.param.watch(lambda _: self.deliver(self._pair_up), "value")
+            widget.param.watch(lambda _: self._pair_up_soon(), "value")
         self.compare.on_click(lambda _: self.deliver(self._compare))
         self.stop.on_click(lambda _: self.deliver(self._stop))
         self.example.on_click(lambda _: self.deliver(self._example))
@@ -104,18 +117,6 @@ class DataPage:
             f"{LIMITS.upload // MEGABYTE} MB each; never a pickle. They stay in this server’s "
             "memory and are dropped when the page is closed.", "sentence",
         )  # fmt: skip
-        saves = [
-            pmui.FileDownload(
-                callback=partial(self._file, write), filename=filename, label=label, auto=True,
-                variant="outlined", size="small", margin=(4, 6, 4, 0),
-            )
-            for label, filename, write in (
-                ("Codes of A", "a.codes.safetensors", partial(self._codes, 0)),
-                ("Codes of B", "b.codes.safetensors", partial(self._codes, 1)),
-                ("Codebooks", "codebooks.json", lambda a: to_json(a.books).encode()),
-                ("Report", "report.csv", lambda a: report_csv(a.report).encode()),
-            )
-        ]  # fmt: skip
         a, b = self.uploads["A"], self.uploads["B"]
         left = pn.Column(
             pn.Column(
@@ -133,7 +134,7 @@ class DataPage:
             ]), "legend"), self._figure()),
             pn.Spacer(height=10),
             card("Which codebooks serve them", self.verdict, self.table),
-            pn.Column(pn.FlexBox(*saves), **{**panel, "margin": (10, 0, 0, 0)}),
+            pn.Column(pn.FlexBox(*self.saves), **{**panel, "margin": (10, 0, 0, 0)}),
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         return grid(left, right)
@@ -152,31 +153,37 @@ class DataPage:
 
     def _read(self, name: str, file: str, raw: bytes) -> None:
         label = file[-60:] or "The file"
-        try:
-            self.files[name] = read_matrices(file, raw)
-        except (ValueError, MemoryError) as error:
+
+        def show(matrices: dict[str, Matrix]) -> None:
+            self._hold({name: matrices})
+            self.status.text = f"{escape(label)} is read."
+            self._pair_up_soon()
+
+        def failed(sentence: str) -> None:
             self.files.pop(name, None)
             self._forget()
-            self._failed(f"{label}: {error}.")
-            return
-        names = list(self.files[name])
-        self.arrays[name].options = names
-        self.arrays[name].value = names[0]
-        self.arrays[name].visible = len(names) > 1
-        self.status.text = f"{escape(label)} is read."
-        self._pair_up()
+            self._failed(f"{label}: {sentence}.")
+
+        self.status.text = f"Reading {escape(label)} …"
+        job = partial(_reading, file, raw)
+        self.background.run(f"read {name}", job, show, failed, cause="file")
+
+    def _hold(self, files: dict[str, dict[str, Matrix]]) -> None:
+        """New files, and what the page lets one choose in them; the others stay."""
+        self.files |= files
+        for name, matrices in files.items():
+            self.arrays[name].param.update(
+                options=list(matrices), value=next(iter(matrices)), visible=len(matrices) > 1
+            )
 
     def _example(self) -> None:
         a, b = attention(2, 6).data.calibration_pair()
-        self.mode.value = TWO
-        self.files = {"A": {"queries": a}, "B": {"keys": b}}
-        for name in self.files:
-            self.arrays[name].options = list(self.files[name])
-            self.arrays[name].value = next(iter(self.files[name]))
+        self.mode.value, self.transpose.value = TWO, False
+        self._hold({"A": {"queries": a}, "B": {"keys": b}})
         self.status.text = (
             "Queries and keys of one attention head, 12 sequences of a small encoder."
         )
-        self._pair_up()
+        self._pair_up_soon()
 
     def _failed(self, sentence: str) -> None:
         self.status.text = f'<span class="problem">{escape(sentence)}</span>'
@@ -184,18 +191,33 @@ class DataPage:
 
     def _forget(self) -> None:
         self.background.cancel("report")
-        self.pair = self.matrices = self.answer = None
+        self.background.cancel("look")
+        self.pair = None
+        self._offer(None)
         self.compare.disabled = True
         self.look.data = {c: [] for c in self.look.column_names}
         self.look_text.text, self.table.text = "Two matrices are needed.", ""
         self.verdict.text = "No designs compared yet."
 
+    def _offer(self, answer: Answer | None) -> None:
+        """Files to take away, once there are any."""
+        self.answer = answer
+        for button in self.saves:
+            button.disabled = answer is None
+
     def _drop(self) -> None:
         self.files.clear()
-        self.pair = self.matrices = self.answer = None
+        self.pair = self.answer = None
+
+    def _pair_up_soon(self) -> None:
+        """Once, for all that changes in this turn."""
+        if not self._pairing:
+            self._pairing = True
+            self.deliver(self._pair_up)
 
     def _pair_up(self) -> None:
         """A and B as the controls say, if they fit."""
+        self._pairing = False
         one = self.mode.value == ONE
         self.uploads["B"].visible = self.transpose.visible = not one
         chosen = {
@@ -216,29 +238,16 @@ class DataPage:
                 + hint
             )
             return
-        try:
-            self.pair = EmpiricalPair(a, b)
-        except ValueError as error:
-            self._failed(f"{error}.")
-            return
-        self.matrices = (a, b)
-        self.compare.disabled = False
-        self._show_look()
+        self.look_text.text = "Looking at them …"
+        self.background.run(
+            "look", partial(_look, a, b), self._show_look, self._refused, cause="file"
+        )
 
-    def _show_look(self) -> None:
-        assert self.pair is not None
-        assert self.matrices is not None
-        (m, k), n = self.matrices[0].shape, self.matrices[1].shape[1]
+    def _show_look(self, found: tuple[EmpiricalPair, Curves]) -> None:
+        self.pair, self.look.data = found
+        self.compare.disabled = False
+        (m, k), n = self.pair.a.shape, self.pair.b.shape[1]
         gaussian = self.pair.gaussian()
-        u = np.linspace(-_REACH, _REACH, 161)
-        x = u * gaussian.sigma_x
-        mean = gaussian.sigma_y**2
-        self.look.data = {
-            "u": u,
-            "data": self.pair.weight(x) / mean,
-            "gaussian": gaussian.weight(x) / mean,
-            "pdf": 5 * self.pair.pdf(x) * gaussian.sigma_x,
-        }
         side = "past" if abs(gaussian.rho) > CRITICAL_RHO else "below"
         self.look_text.text = (
             f"A is {m:,} × {k:,} and B {k:,} × {n:,}. <b>ρ = {decimal(gaussian.rho, 3)}</b>, "
@@ -247,12 +256,12 @@ class DataPage:
         )
 
     def _compare(self) -> None:
-        if self.pair is None or self.matrices is None:
+        if self.pair is None:
             return
         self.compare.disabled, self.stop.disabled = True, False
         self.status.text = "Designing and measuring; large matrices take a minute …"
-        job = partial(compare_designs, self.matrices, self.pair, self.bits.value)
-        self.background.run("report", job, self._show_report, self._failed, on_demand=True)
+        job = partial(compare_designs, self.pair, self.bits.value)
+        self.background.run("report", job, self._show_report, self._failed, cause="button")
 
     def _stop(self) -> None:
         self.background.cancel("report")
@@ -260,7 +269,7 @@ class DataPage:
         self.status.text = "Stopped."
 
     def _show_report(self, answer: Answer) -> None:
-        self.answer = answer
+        self._offer(answer)
         self.compare.disabled, self.stop.disabled = False, True
         self.status.text = (
             f"Compared at {answer.report.settings.get('bits', self.bits.value)} bits."
@@ -281,16 +290,15 @@ class DataPage:
         )
 
     def _codes(self, which: int, answer: Answer) -> bytes:
-        assert self.matrices is not None
-        coded = encode(self.matrices[which], answer.books[which])
+        assert self.pair is not None
+        coded = encode((self.pair.a, self.pair.b)[which], answer.books[which])
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "codes.safetensors"
             save(coded, path)
             return path.read_bytes()
 
     def _file(self, write: Callable[[Answer], bytes]) -> io.BytesIO:
-        if self.answer is None:
-            return io.BytesIO(b"Compare the designs first: there is nothing to save yet.\n")
+        assert self.answer is not None, "the buttons are disabled"
         return io.BytesIO(write(self.answer))
 
     def _figure(self) -> figure:
@@ -308,11 +316,28 @@ class DataPage:
         return plot
 
 
-def compare_designs(
-    matrices: tuple[Matrix, Matrix], pair: EmpiricalPair, bits: int, task: Task
-) -> Answer:
+def _reading(file: str, raw: bytes, task: Task) -> dict[str, Matrix]:
+    return read_matrices(file, raw)
+
+
+def _look(a: Matrix, b: Matrix, task: Task) -> tuple[EmpiricalPair, Curves]:
+    """The law that two matrices stand for, and its curves over u in standard deviations of A."""
+    pair = EmpiricalPair(a, b)
+    gaussian = pair.gaussian()
+    u = np.linspace(-_REACH, _REACH, 161)
+    x = u * gaussian.sigma_x
+    mean = gaussian.sigma_y**2
+    return pair, {
+        "u": u,
+        "data": pair.weight(x) / mean,
+        "gaussian": gaussian.weight(x) / mean,
+        "pdf": 5 * pair.pdf(x) * gaussian.sigma_x,
+    }
+
+
+def compare_designs(pair: EmpiricalPair, bits: int, task: Task) -> Answer:
     """The report at this many bits, its best codebooks, and one sentence of advice."""
-    report = design_report(matrices, bits)
+    report = design_report((pair.a, pair.b), bits)
     made = [row for row in report.rows if row.design in DESIGNS or row.design == "empirical"]
     best = made[0]
     if best.design == "empirical":

@@ -203,7 +203,7 @@ class ErrorStudyPage:
         self.background.run(
             "trials",
             partial(_trials, request, self.state.gain, self.trials.value),
-            self._show_trials, self._failed, on_demand=True,
+            self._show_trials, self._failed, cause="button",
         )  # fmt: skip
 
     def _stop(self) -> None:

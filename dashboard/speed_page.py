@@ -101,7 +101,7 @@ class SpeedPage:
         self.run.disabled, self.stop.disabled = True, False
         self.status.text = "Waiting for other sessions’ work; runs go one at a time …"
         job = partial(compare, self.size.value, self.bits.value, self.backend.value)
-        self.background.run("speed", job, self._show, self._failed, on_demand=True)
+        self.background.run("speed", job, self._show, self._failed, cause="button")
 
     def _stop(self) -> None:
         self.background.cancel("speed")

@@ -95,9 +95,9 @@ def test_the_latest_run_of_a_name_wins(background: Background) -> None:
         shown.append(value)
         done.set()
 
-    background.run("work", slow, show, on_demand=True)
+    background.run("work", slow, show, cause="button")
     assert begun.wait(20)
-    background.run("work", lambda task: "second", show, on_demand=True)
+    background.run("work", lambda task: "second", show, cause="button")
     go_on.set()
     assert done.wait(20)
     assert shown == ["second"]
@@ -116,7 +116,7 @@ def test_an_error_becomes_a_sentence(background: Background, error: Exception, c
         told.append(sentence)
         done.set()
 
-    background.run("work", job, told.append, failed, on_demand=True)
+    background.run("work", job, told.append, failed, cause="button")
     assert done.wait(20)
     assert told == ["half way", str(error)]
     # what is not the input's fault is for the log too
@@ -127,14 +127,14 @@ def test_nothing_runs_after_the_end(background: Background) -> None:
     ran = threading.Event()
     background.close()
     job: Callable[[Task], None] = lambda task: ran.set()  # noqa: E731
-    background.run("work", job, print, on_demand=True)
+    background.run("work", job, print, cause="button")
     assert not ran.wait(0.3)
 
 
 def test_what_follows_a_control_does_not_wait_for_what_a_button_asked() -> None:
     busy, shown = threading.Event(), threading.Event()
     other, own = Background(lambda show: show()), Background(lambda show: show())
-    other.run("trials", lambda task: busy.wait(20), print, on_demand=True)
+    other.run("trials", lambda task: busy.wait(20), print, cause="button")
     own.run("books", lambda task: "books", lambda _: shown.set())
     assert shown.wait(10)
     busy.set()

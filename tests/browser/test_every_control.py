@@ -1,0 +1,195 @@
+"""Every control of every page, once, by keyboard: each answers, and none is left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from dashboard.state import PAGES
+from tests.browser.test_page import Dashboard
+
+#: What changes which controls there are, in this order after all others.
+_LAST = ("Predict first", "Tour", "Attention", "Reset")
+_ROLES = ("slider", "checkbox", "switch", "combobox", "radio", "textbox", "button")
+
+
+def controls(page: Page) -> list[tuple[str, str]]:
+    """(role, name) of what is shown and free to be used, in the page's order."""
+    lines = page.locator("body").aria_snapshot().splitlines()
+    found = [re.match(r"""\s*- '?(\w+)(?: "([^"]*)\")?(.*)""", line) for line in lines]
+    shown = [(m[1], m[2]) for m in found if m and m[1] in _ROLES and "[disabled]" not in m[3]]
+    assert all(name for _, name in shown), f"a control without a name: {shown}"
+    return shown
+
+
+def named(page: Page, role: str, name: str) -> Locator:
+    return page.get_by_role(role, name=name, exact=True)
+
+
+def use(page: Page, role: str, name: str) -> None:
+    """Press a key on the control, and see that it answers."""
+    control = named(page, role, name)
+    expect(control).to_be_enabled()
+    control.focus()
+    if role == "slider":
+        before = control.get_attribute("aria-valuenow")
+        control.press(
+            "ArrowLeft" if before == control.get_attribute("aria-valuemax") else "ArrowUp"
+        )
+        expect(control).not_to_have_attribute("aria-valuenow", before or "")
+    elif role in ("checkbox", "switch"):
+        was = control.is_checked()
+        control.press("Space")
+        expect(control).to_be_checked(checked=not was)
+        if name == "Transpose B":  # does not fit the example
+            control.press("Space")
+    elif role == "combobox":
+        before = control.inner_text()
+        control.press("Space")
+        options = page.get_by_role("listbox").get_by_role("menuitem")
+        expect(options.first).to_be_focused()
+        if options.first.inner_text() == before:
+            page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        if options.count() > 1:
+            expect(control).not_to_have_text(before)
+        expect(options.first).to_be_hidden()
+    elif role == "radio":
+        control.press("Space")
+        expect(control).to_be_checked()
+    elif name == "Seed":
+        control.fill("5")
+        control.press("Enter")
+        page.wait_for_function("location.search.includes('seed=5')")
+    elif role == "textbox":
+        assert name == "As Python"
+        control.press("Control+a")
+        assert "ql.Codebook(" in control.input_value()
+    elif name.startswith(("Save ", "Codes of ", "Codebooks", "Report")):
+        with page.expect_download() as download:
+            control.press("Enter")
+        assert download.value.path().stat().st_size > 0
+    elif name.startswith(("Choose ", "Bring your own")):
+        with page.expect_file_chooser():
+            control.press("Enter")
+    elif control.get_attribute("aria-pressed") is not None:
+        control.press("Enter")
+        expect(control).to_have_attribute("aria-pressed", "true")
+    else:
+        control.press("Enter")
+        _ANSWERS[name](page)
+
+
+def _menu(page: Page) -> None:
+    expect(page.get_by_role("menuitem").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("menuitem").first).to_be_hidden()
+
+
+def _tour(page: Page) -> None:
+    expect(named(page, "button", "Next")).to_be_enabled()
+    named(page, "button", "End the tour").press("Enter")
+    expect(named(page, "button", "Next")).to_be_hidden()
+
+
+def _dialog(page: Page) -> None:
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def _stopped(start: str) -> Callable[[Page], None]:
+    """It runs; Stop ends it, and it can be started again."""
+
+    def check(page: Page) -> None:
+        expect(named(page, "button", start)).to_be_disabled()
+        expect(named(page, "button", "Stop")).to_be_enabled()
+        named(page, "button", "Stop").press("Enter")
+        expect(named(page, "button", start)).to_be_enabled()
+
+    return check
+
+
+def _playing(label: str) -> Callable[[Page], None]:
+    def check(page: Page) -> None:
+        named(page, "button", "Pause").press("Enter")
+        expect(named(page, "button", label)).to_be_visible()
+
+    return check
+
+
+def _example(page: Page) -> None:
+    expect(named(page, "button", "Compare the designs")).to_be_enabled()
+    expect(named(page, "button", "Report")).to_be_disabled()
+
+
+_ANSWERS: dict[str, Callable[[Page], None]] = {
+    "Toggle theme": lambda page: page.wait_for_function("location.search.includes('theme=dark')"),
+    "Presets": _menu,
+    "Tour": _tour,
+    "Share": _dialog,
+    "Play ρ": _playing("Play ρ"),
+    "Play": _playing("Play"),
+    "Reset": lambda page: page.wait_for_function("!/rho=|source=|k_x=/.test(location.search)"),
+    "Measure": _stopped("Measure"),
+    "Run": _stopped("Run"),
+    "Compare the designs": lambda page: expect(named(page, "button", "Report")).to_be_enabled(),
+    "Try with an example": _example,
+    "Copy as Python": lambda page: expect(named(page, "button", "Copied")).to_be_visible(),
+    "Commit the guess": lambda page: expect(page.get_by_text("Measured: ").first).to_be_visible(),
+    "Count the wins": lambda page: expect(page.locator("td[data-wins]").first).to_be_visible(
+        timeout=60_000
+    ),
+}
+
+
+def _rank(name: str) -> int:
+    return 1 + _LAST.index(name) if name in _LAST else 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_control_answers(dashboard: Dashboard, name: str) -> None:
+    page = dashboard(f"?page={name}")
+    page.wait_for_timeout(1000)
+    used: set[tuple[str, str]] = set()
+    # pressing some brings others: the attention heads' layer, the example's report
+    while left := [
+        (role, control)
+        for role, control in controls(page)
+        if (role, control) not in used and not control.startswith(("Copied", "Save "))
+    ]:
+        role, control = min(left, key=lambda each: _rank(each[1]))
+        use(page, role, control)
+        used.add((role, control))
+        if control == "Tour":
+            named(page, "tab", PAGES[name]).press("Enter")
+            page.wait_for_timeout(1000)
+        expect(page.get_by_role("tab", selected=True)).to_have_text(PAGES[name])
+    assert len(used) >= 8
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_picture_is_saved(dashboard: Dashboard, name: str) -> None:
+    page = dashboard(f"?page={name}")
+    page.wait_for_timeout(1000)
+    saves = [control for _, control in controls(page) if control.startswith("Save ")]
+    assert len(saves) >= 3
+    for control in saves:
+        use(page, "button", control)
+        if control.endswith("CSV"):
+            page = dashboard(f"?page={name}")  # Chromium ends a page's tenth download
+            expect(named(page, "button", saves[-1])).to_be_visible()
+
+
+def test_files_of_a_comparison_are_there_when_it_is(dashboard: Dashboard) -> None:
+    page = dashboard("?page=data")
+    named(page, "button", "Try with an example").press("Enter")
+    compare = named(page, "button", "Compare the designs")
+    expect(compare).to_be_enabled()
+    compare.press("Enter")
+    for name in ("Codes of A", "Codes of B", "Codebooks", "Report"):
+        expect(named(page, "button", name)).to_be_enabled(timeout=60_000)
+        use(page, "button", name)
