@@ -23,6 +23,7 @@ from dashboard.admin import AdminPage
 from dashboard.app import TITLE, _document
 from dashboard.limits import LIMITS, MEGABYTE
 from dashboard.measurements import measurements
+from dashboard.memory import Collector
 from dashboard.password import guard
 from dashboard.state import ATTENTION, SYNTHETIC, DashboardState
 
@@ -100,6 +101,7 @@ def serve(
             DashboardState(source=source).request() for source in (SYNTHETIC, ATTENTION)
         )
         measurements().prepare(DashboardState().request())
+        Collector(lambda: (session.id for session in server.get_sessions())).start()
         server.start()
         server.io_loop.start()
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -22,6 +24,7 @@ from bokeh.client import ClientSession, pull_session
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from dashboard.memory import Collector
 from dashboard.serving import browser_origins, is_loopback, url
 from quantlab.notebook import proxied_server
 
@@ -235,3 +238,31 @@ def test_behind_jupyters_proxy(serve: Serve) -> None:
     address, _ = serve(*command[6:], health="user/alice/quantlab/healthz")
     opened = connect(address + "user/alice/quantlab/", "https://hub.example.org")
     assert "ACK" in opened
+
+
+def test_closed_sessions_are_collected_and_open_ones_are_set_aside() -> None:
+    class Page:
+        def __init__(self) -> None:
+            self.itself = self  # what reference counts alone do not free
+
+    present = [f"{i}" for i in range(12)]
+    pages = {name: Page() for name in present}
+    gone = {name: weakref.ref(page) for name, page in pages.items()}
+    collector = Collector(lambda: list(present))
+    try:
+        collector.look()
+        assert gc.get_freeze_count() > 0
+        page = pages["11"]
+        assert not any(found is page for found in gc.get_objects()), "it is walked through again"
+        for name in present[:5]:
+            present.remove(name)
+            del pages[name]
+        collector.look()
+        assert gone["0"]() is not None, "five of twelve can wait"
+        for name in present[:5]:
+            present.remove(name)
+            del pages[name]
+        collector.look()
+        assert [name for name in gone if gone[name]() is not None] == ["10", "11"]
+    finally:
+        gc.unfreeze()
