@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -72,6 +72,11 @@ class Visitor:
                 await self._send("PULL-DOC-REQ", {})
             if kind == "PULL-DOC-REPLY":
                 self._slider = _slider(json.loads(content))
+                # from here on Panel sends what changes together in one message
+                ready = {"type": "event", "name": "document_ready", "values": {"type": "map"}}
+                await self._send("PATCH-DOC", {"events": [
+                    {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": ready}
+                ]})  # fmt: skip
                 return
 
     async def move(self, rho: float) -> None:
@@ -165,20 +170,25 @@ def serving(processes: int) -> Iterator[tuple[str, int]]:
         server.wait(timeout=20)
 
 
-async def crowd(address: str, sessions: int, seconds: float) -> list[Visitor]:
-    """All sessions at once; they come within a few seconds and leave together."""
+async def crowd(
+    address: str, sessions: int, seconds: float, began: Callable[[], None]
+) -> list[Visitor]:
+    """All sessions at once; they come one after the other, call `began`, and leave together."""
     visitors = [Visitor(address, number) for number in range(sessions)]
     for visitor in visitors:
         await visitor.open()
+    began()
     await asyncio.gather(*(visitor.stay(seconds) for visitor in visitors))
     for visitor in visitors:
         visitor.close()
     return visitors
 
 
-def attend(address: str, sessions: int, seconds: float) -> dict[str, Any]:
+def attend(
+    address: str, sessions: int, seconds: float, began: Callable[[], None]
+) -> dict[str, Any]:
     """Run a crowd; its figures."""
-    visitors = asyncio.run(crowd(address, sessions, seconds))
+    visitors = asyncio.run(crowd(address, sessions, seconds, began))
     waits = np.array([ms for visitor in visitors for ms in visitor.milliseconds])
     return {
         "moves": waits.size, "errors": sum(len(visitor.errors) for visitor in visitors),
@@ -199,13 +209,19 @@ def browser_page(url: str) -> Iterator[Page]:
         browser.close()
 
 
-def dragged(address: str, moves: int) -> dict[str, float]:
-    """Slider to painted density in a real browser, in ms."""
+def dragged(address: str, seconds: float) -> dict[str, float]:
+    """Slider to painted density in a real browser, in ms: a drag of five moves every 2 s."""
+    waits: list[float] = []
+    end = time.monotonic() + seconds
     with browser_page(f"{address}/?rho=0") as page:
         page.wait_for_function("Bokeh.documents[0].get_model_by_name('curve').data.u.length > 0")
         page.evaluate(latency._WATCH)
         slider = page.get_by_role("slider", name="Correlation")
-        waits = [ms for step in range(moves) if (ms := latency._drag(page, slider, step)) > 0]
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            waits += [latency._drag(page, slider, len(waits) + i) for i in range(5)]
+            page.wait_for_timeout(1000 * max(0.0, begun + _EVERY - time.monotonic()))
+    waits = [ms for ms in waits if ms > 0]
     return {"painted_median_ms": float(np.median(waits)),
             "painted_p95_ms": float(np.percentile(waits, 95))}  # fmt: skip
 
@@ -272,22 +288,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     seconds = 20.0 if options.quick else 60 * options.minutes
     sessions, rows = options.sessions, {}
 
-    def run(name: str, processes: int, count: int, *others: Any) -> None:
+    def run(name: str, processes: int, count: int, beside: Any = None) -> None:
         with (
             serving(processes) as (address, _),
             ProcessPoolExecutor(1, get_context("spawn")) as browser,
         ):
-            jobs = [browser.submit(job, address, value) for job, value in others]
-            row = attend(address, count, seconds)
+            jobs: list[Any] = []
+
+            def began() -> None:
+                if beside is not None:
+                    jobs.append(browser.submit(beside, address, seconds))
+
+            row = attend(address, count, seconds, began)
             for job in jobs:
                 row |= job.result()
         rows[name] = row
         print(f"{name}: {row}", flush=True)
 
-    drags = round(seconds * 4)
-    run("1 session, a browser beside it", 1, 1, (dragged, drags))
-    run(f"{sessions} sessions, a browser beside them", 1, sessions, (dragged, drags))
-    run(f"{sessions} sessions, one more computes", 1, sessions, (compute, seconds))
+    run("1 session, a browser beside it", 1, 1, dragged)
+    run(f"{sessions} sessions, a browser beside them", 1, sessions, dragged)
+    run(f"{sessions} sessions, one more computes", 1, sessions, compute)
     run("100 sessions, 2 processes", 2, 100)
     held = memory(40 if options.quick else options.visits, 40.0)
     print(held)

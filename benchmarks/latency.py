@@ -2,8 +2,9 @@
 
     python benchmarks/latency.py [--moves 200]
 
-"painted" ends with the last drawing call on the density's canvas; "error" ends when the page holds
-the error measured for the last move. Prints medians and 95th percentiles in ms.
+"first plot" is the first drawing of the density, from an empty cache; "painted" ends with the last
+drawing call on the density's canvas; "error" ends when the page holds the error measured for the
+last move. Prints medians and 95th percentiles in ms.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -57,6 +58,21 @@ _WATCH = """() => {
 }"""
 
 
+#: Remembers when the density was first drawn, in ms since the page was asked for.
+_FIRST = """(() => {
+  const stroke = CanvasRenderingContext2D.prototype.stroke;
+  CanvasRenderingContext2D.prototype.stroke = function (...args) {
+    const result = stroke.apply(this, args);
+    const curve = window.Bokeh?.documents?.[0]?.get_model_by_name("curve");
+    if (window.first === undefined && curve?.data.u.length) {
+      const view = Bokeh.index.query_one((v) => v.model.name === "density");
+      if (view?.canvas_view?.primary.canvas === this.canvas) window.first = performance.now();
+    }
+    return result;
+  };
+})()"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--moves", type=int, default=200)
@@ -74,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _wait(f"http://localhost:{port}")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+            cold_loads(browser, f"http://localhost:{port}")
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             report(page, f"http://localhost:{port}", moves)
             browser.close()
@@ -81,6 +98,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         server.terminate()
         server.wait(timeout=20)
     return 0
+
+
+def cold_loads(browser: Browser, url: str, loads: int = 5) -> None:
+    """Each in a context of its own, whose cache is empty; the server is warm."""
+    first, files, received = [], [], []
+    for _ in range(loads):
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
+        page.add_init_script(_FIRST)
+        devtools = context.new_cdp_session(page)
+        devtools.send("Network.enable")
+        sizes: list[int] = []
+        devtools.on("Network.loadingFinished", lambda e: sizes.append(e["encodedDataLength"]))  # noqa: B023
+        frames: list[int] = []
+        devtools.on(
+            "Network.webSocketFrameReceived",
+            lambda e: frames.append(len(e["response"]["payloadData"])),  # noqa: B023
+        )
+        page.goto(f"{url}/?rho=0")
+        page.wait_for_function("window.first !== undefined", timeout=60_000)
+        first.append(page.evaluate("window.first") / 1000)
+        files.append(sum(sizes) / 1e6)
+        received.append(sum(frames) / 1e6)
+        context.close()
+    print(
+        f"cold load until the first plot: {np.median(first):.2f} s ({min(first):.2f} to "
+        f"{max(first):.2f}); {np.median(files):.1f} MB of files, {np.median(received):.1f} MB by "
+        "websocket"
+    )
 
 
 def report(page: Page, url: str, moves: int) -> None:

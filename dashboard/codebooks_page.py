@@ -53,9 +53,13 @@ else {
 }
 """
 _COPY = """
-navigator.clipboard?.writeText(area.data.value);
-button.data.label = "Copied";
-setTimeout(() => { button.data.label = "Copy as Python"; }, 1500);
+const say = (words) => {
+  button.data.label = words;
+  setTimeout(() => { button.data.label = "Copy as Python"; }, 1500);
+};
+// without https a browser lends a page no clipboard
+const written = navigator.clipboard?.writeText(area.data.value) ?? Promise.reject();
+written.then(() => say("Copied"), () => say("Copy it from below"));
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ INTEGRAL_BILINEAR_LEVELS = 16
 
 _PRESENT, _SWEEP, _AHEAD = 0, 1, 2  # priorities
 _SWEEP_REST = 0.25  # seconds without a new setting before the curves are measured
+#: Sessions that may move at a time before curves wait longer, and how long a move counts (s).
+_CROWD, _RECENT = 4, 3.0
 #: Trials of the first answer: few, so that a class of moving sliders is answered; then more.
 _FIRST_TRIALS, _FIRST_WORK = 60, 5 * 256
 _MORE, _MOST_TRIALS = 10, 240
@@ -162,6 +165,22 @@ class Measurements:
         self.pool = Pool(workers, urgent=workers - 1)
         self._points: OrderedDict[tuple, Point] = OrderedDict()
         self._lock = threading.Lock()
+        self._moves: dict[int, float] = {}
+
+    def moved(self, subscription: Subscription) -> None:
+        """A session has asked for a new setting."""
+        with self._lock:
+            self._moves[id(subscription)] = time.monotonic()
+
+    def crowding(self) -> float:
+        """How many times the usual rest a curve waits: 1 for a few sessions, more in a class.
+
+        Else the curves of those who rest would delay the present errors of those who move.
+        """
+        since = time.monotonic() - _RECENT
+        with self._lock:
+            self._moves = {who: at for who, at in self._moves.items() if at > since}
+            return max(1.0, len(self._moves) / _CROWD)
 
     def points(self, request: Request, step: Step) -> dict[str, Point]:
         """The step's points; those that another session has measured come from the cache."""
@@ -222,6 +241,7 @@ class Subscription:
     def request(self, request: Request, delay: float = 0.0) -> None:
         """Measure at the present levels after `delay` seconds of rest, then at all others."""
         self._latest = request
+        self._service.moved(self)
         self._continue(request, steps(request), delay)
 
     def close(self) -> None:
@@ -245,7 +265,8 @@ class Subscription:
                 self._deliver(update)
                 self._continue(request, left, 0.0)
 
-        self._service.pool.submit(run, step.priority, delay + step.rest)
+        rest = step.rest * self._service.crowding() if step.rest else 0.0
+        self._service.pool.submit(run, step.priority, delay + rest)
 
 
 @cache

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from unittest.mock import Mock
 
@@ -211,6 +211,33 @@ def test_moves_in_quick_succession_measure_once(
     assert take(updates).k_x == 19
     assert measured[0] == 19
     session.close()
+
+
+def test_curves_wait_longer_while_a_class_moves(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[tuple[int, float]] = []
+    monkeypatch.setattr(measurements, "points", lambda *_: {})
+    sessions = [Subscription(measurements, lambda _: None) for _ in range(40)]
+    sessions[0].request(REQUEST)
+    assert measurements.crowding() == 1
+    for session in sessions:
+        session.request(REQUEST, delay=60)
+    assert measurements.crowding() == 10
+
+    def submit(job: Callable[[], object], priority: int = 0, delay: float = 0.0) -> None:
+        waits.append((priority, delay))
+        if len(waits) == 1:
+            job()
+
+    monkeypatch.setattr(measurements.pool, "submit", submit)
+    sessions[0].request(REQUEST)
+    (first, at_once), (then, later) = waits
+    assert (first, at_once) == (0, 0.0), "the present error waits for nobody"
+    assert then > 0
+    assert_allclose(later, 10 * 0.25)
+    monkeypatch.setattr(service, "_RECENT", 0.0)
+    assert measurements.crowding() == 1, "they have come to rest"
 
 
 def test_sessions_share_what_was_measured(

@@ -153,6 +153,7 @@ def _rank(name: str) -> int:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_control_answers(dashboard: Dashboard, name: str) -> None:
     page = dashboard(f"?page={name}")
+    page.context.grant_permissions(["clipboard-write"])
     page.wait_for_timeout(1000)
     used: set[tuple[str, str]] = set()
     # pressing some brings others: the attention heads' layer, the example's report
