@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d, TapTool
+from bokeh.models import ColumnDataSource, CustomJS, LinearColorMapper, Range1d, TapTool
 from bokeh.palettes import RdBu11
 from bokeh.plotting import figure
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dashboard.app import Session
 
 _LAYERS, _HEADS = 6, 12
+#: On a phone the numbers of the map are small, so that they stay apart.
+_FIT = "labels.glyph.text_font_size = cb_obj.inner_width < 360 ? '8px' : '11px';"
 _NAMES = {
     "int_absmax": "INT", "nf4": "NF4", "fp8_e4m3": "FP8 E4M3", **DESIGN_LABELS,
     BALANCED: "Data fit, balanced",
@@ -177,8 +179,12 @@ class AttentionPage:
         shades = LinearColorMapper(palette=RdBu11[::-1], low=-0.4, high=0.4)
         cells = plot.rect("head", "layer", 0.96, 0.92, source=self.map, line_color=None,
                           fill_color={"field": "rho", "transform": shades})  # fmt: skip
-        plot.text("head", "layer", "label", source=self.map, text_align="center",
-                  text_baseline="middle", text_font_size="11px", text_color="#1b2431")  # fmt: skip
+        labels = plot.text(
+            "head", "layer", "label", source=self.map, text_align="center", text_baseline="middle",
+            text_font_size="11px", text_color="#1b2431",
+        )  # fmt: skip
+        labels.selection_glyph = labels.nonselection_glyph = None
+        plot.js_on_change("inner_width", CustomJS(args={"labels": labels}, code=_FIT))
         plot.rect("head", "layer", 0.96, 0.92, source=self.chosen, fill_color=None, line_color=INK,
                   line_width=3)  # fmt: skip
         plot.add_tools(TapTool(renderers=[cells]))
