@@ -14,6 +14,7 @@ from bokeh.events import DocumentReady
 from bokeh.models import CustomJS
 from panel.io.document import _WRITE_MSGS, schedule_write_events, unlocked
 from panel.io.state import set_curdoc
+from panel.links import Callback
 from panel.util import edit_readonly
 
 from dashboard.background import Background
@@ -114,6 +115,7 @@ class Session:
         self.state.param.watch(
             lambda _: page.param.update(css_classes=self._classes()), ["theme", "page"]
         )
+        self.on_end(lambda: _forget_callbacks(page))
         return page
 
     def deliver(self, show: Callable[[], None]) -> None:
@@ -202,6 +204,12 @@ class Session:
     def _paint(self, *views: pn.viewable.Viewable) -> None:
         panes = [pane for view in views for pane in view.select(pn.pane.Bokeh)]
         paint([pane.object for pane in panes], self.state.theme == "dark")
+
+
+def _forget_callbacks(page: pn.viewable.Viewable) -> None:
+    """Panel's list of callbacks holds their arguments, and so the whole session, for ever."""
+    for viewable in page.select():
+        Callback.registry.pop(viewable, None)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -9,6 +9,7 @@ import numpy as np
 import panel as pn
 import pytest
 from numpy.testing import assert_allclose
+from panel.links import Callback
 
 import quantlab as ql
 from dashboard.app import Session, _document
@@ -156,6 +157,15 @@ def test_a_page_for_a_notebook_takes_controls() -> None:
     ):
         with pytest.raises(ValueError, match=says):
             show_page(**controls)
+
+
+def test_a_closed_session_leaves_no_callback_behind() -> None:
+    before = len(Callback.registry)
+    session = Session({"page": "codebooks"})
+    session.page()
+    assert len(Callback.registry) > before
+    session.close()
+    assert len(Callback.registry) == before
 
 
 def test_a_page_does_not_follow_the_work_of_others() -> None:
