@@ -226,7 +226,7 @@ def dragged(address: str, seconds: float) -> dict[str, float]:
             "painted_p95_ms": float(np.percentile(waits, 95))}  # fmt: skip
 
 
-def compute(address: str, seconds: float) -> dict[str, int]:
+def compute(address: str, seconds: float) -> dict[str, float]:
     """One session that measures again and again; how many runs, and the seconds of a run."""
     runs, start = 0, time.monotonic()
     with browser_page(f"{address}/?page=error&inner_dim=1024") as page:

@@ -265,7 +265,7 @@ class Subscription:
                 self._deliver(update)
                 self._continue(request, left, 0.0)
 
-        rest = step.rest * self._service.crowding() if step.rest else 0.0
+        rest = step.rest * self._service.crowding()
         self._service.pool.submit(run, step.priority, delay + rest)
 
 
