@@ -28,9 +28,9 @@ def server_pool(cause: Cause) -> Pool:
     """A thread for all sessions' jobs of one cause.
 
     What a button asks for takes seconds, and such jobs wait for one another; the others wait for
-    none of them.
+    none of them. What takes long yields its processor to those who move a control.
     """
-    return Pool(workers=1)
+    return Pool(workers=1, niceness=0 if cause == "control" else 10)
 
 
 class Task:

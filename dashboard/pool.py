@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,14 +24,17 @@ class Pool:
         Threads. The measured kernels release the GIL, and so two keep two cores busy.
     urgent : int
         How many of them run jobs of priority 0 alone, which then wait for no longer job.
+    niceness : int
+        By how much the threads' priority is below the process's; on Linux.
     """
 
-    def __init__(self, workers: int = 2, urgent: int = 0) -> None:
+    def __init__(self, workers: int = 2, urgent: int = 0, niceness: int = 0) -> None:
         self._ready: list[tuple[int, int, Job]] = []
         self._waiting: list[tuple[float, int, int, Job]] = []
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
+        self._niceness = niceness
         self._threads = [
             threading.Thread(
                 target=self._work, args=(i < urgent,), name=f"measure-{i}", daemon=True
@@ -55,6 +60,8 @@ class Pool:
             thread.join()
 
     def _work(self, urgent: bool) -> None:
+        if sys.platform == "linux":  # elsewhere it is the whole process's
+            os.nice(self._niceness)
         while (job := self._take(urgent)) is not None:
             try:
                 job()

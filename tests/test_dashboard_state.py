@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from tornado.websocket import WebSocketClosedError
 
 import dashboard.measurements as service
 import quantlab as ql
+from dashboard.background import server_pool
 from dashboard.measurements import Measurements, Point, Step, Subscription, Update
 from dashboard.pool import Pool
 from dashboard.serving import not_a_closed_tab
@@ -142,6 +145,14 @@ def test_urgent_jobs_run_first_and_none_before_it_is_due(pool: Pool) -> None:
     gate.set()
     assert [done.get(timeout=5) for _ in range(3)] == ["now", "later", "rested"]
     assert time.monotonic() - start > 0.25
+
+
+@pytest.mark.parametrize(("cause", "below"), [("control", 0), ("file", 10), ("button", 10)])
+def test_what_takes_long_yields_its_processor_to_moving_controls(cause: str, below: int) -> None:
+    found = queue.Queue()
+    server_pool(cause).submit(lambda: found.put(os.nice(0)))
+    below = below if sys.platform == "linux" else 0  # a thread has a priority of its own there
+    assert found.get(timeout=5) == min(19, os.nice(0) + below)
 
 
 def test_a_failing_job_leaves_its_thread_alive(
