@@ -163,7 +163,7 @@ def serving(processes: int) -> Iterator[tuple[str, int]]:
             except OSError:
                 time.sleep(0.1)
         urlopen(address, timeout=60).close()
-        time.sleep(12)  # kernels are compiled, and the first codebooks made
+        time.sleep(60)  # kernels are compiled, and the first codebooks made
         yield address, server.pid
     finally:
         server.terminate()
@@ -255,7 +255,6 @@ async def come_and_go(address: str, sessions: int) -> None:
 def memory(sessions: int, rest: float) -> dict[str, float]:
     """MB a session while open, and of the server before and after many have come and gone."""
     with serving(1) as (address, pid):
-        time.sleep(30)  # every codebook made ahead
         asyncio.run(come_and_go(address, 20))
         time.sleep(rest)
         before = resident(pid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
-from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
@@ -24,24 +23,11 @@ class Guess:
         self._committed = committed
         self._answered: tuple | None = None
         self._words = ""
-        self.best = pmui.Select(label="Which design loses least?", size="small", margin=(8, 6))
-        self.less = pmui.IntSlider(
-            label="Its error, as a percentage of the plain design’s", start=0, end=200, value=100,
-            margin=(8, 6), sizing_mode="stretch_width",
-        )  # fmt: skip
-        commit = pmui.Button(label="Commit the guess", variant="contained", margin=(8, 6))
-        commit.on_click(self._commit)
         self.card = pn.Column(
-            pn.pane.Bokeh(
-                text(
-                    "<h2>Predict first</h2>The measured errors are hidden. Look at the densities "
-                    "and at K, then commit a guess.", "sentence", "guess",
-                ),
-                sizing_mode="stretch_width", margin=0,
-            ),
-            self.best, self.less, commit, css_classes=["panel"], stylesheets=[CSS],
-            styles={"grid-area": "readout"}, sizing_mode="stretch_width", margin=0, visible=False,
+            css_classes=["panel"], stylesheets=[CSS], styles={"grid-area": "readout"},
+            sizing_mode="stretch_width", margin=0, visible=False,
         )  # fmt: skip
+        self._form: Form | None = None
 
     @property
     def open(self) -> bool:
@@ -51,10 +37,10 @@ class Guess:
     def refresh(self) -> None:
         """A control has moved."""
         self.card.visible = self.open
-        options = {DESIGN_LABELS[name]: name for name in self.state.shown_designs()}
-        if self.best.options != options:
-            self.best.options = options
-            self.best.value = next(iter(options.values()), None)
+        if self.open:
+            self._form = self._form or Form(self._commit)
+            self._form.offer(self.state.shown_designs())
+            self.card.objects = self._form.parts
 
     def verdict(self, points: dict[str, Point]) -> str:
         """What the measurement says of the guess; empty without one."""
@@ -71,8 +57,36 @@ class Guess:
     def _setting(request: Request) -> tuple:
         return (request.problem, request.k_x, request.k_y)
 
-    def _commit(self, _: Any) -> None:
+    def _commit(self, best: str, share: int) -> None:
         self._answered = self._setting(self.state.request())
-        self._words = f"{escape(DESIGN_LABELS[self.best.value])} with {self.less.value} %"
+        self._words = f"{escape(DESIGN_LABELS[best])} with {share} %"
         self.card.visible = False
         self._committed()
+
+
+class Form:
+    """The question and its answer's controls; built when the first guess is asked for."""
+
+    def __init__(self, commit: Callable[[str, int], None]) -> None:
+        self.best = pmui.Select(label="Which design loses least?", size="small", margin=(8, 6))
+        self.share = pmui.IntSlider(
+            label="Its error, as a percentage of the plain design’s", start=0, end=200, value=100,
+            margin=(8, 6), sizing_mode="stretch_width",
+        )  # fmt: skip
+        button = pmui.Button(label="Commit the guess", variant="contained", margin=(8, 6))
+        button.on_click(lambda _: commit(self.best.value, self.share.value))
+        question = text(
+            "<h2>Predict first</h2>The measured errors are hidden. Look at the densities and at K, "
+            "then commit a guess.", "sentence", "guess",
+        )  # fmt: skip
+        self.parts = [
+            pn.pane.Bokeh(question, sizing_mode="stretch_width", margin=0),
+            self.best, self.share, button,
+        ]  # fmt: skip
+
+    def offer(self, designs: tuple[str, ...]) -> None:
+        """The designs to choose from."""
+        options = {DESIGN_LABELS[name]: name for name in designs}
+        if self.best.options != options:
+            self.best.options = options
+            self.best.value = next(iter(options.values()), None)

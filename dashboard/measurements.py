@@ -44,6 +44,7 @@ _CROWD, _RECENT = 4, 3.0
 _FIRST_TRIALS, _FIRST_WORK = 60, 5 * 256
 _MORE, _MOST_TRIALS = 10, 240
 _CACHED_POINTS = 4096
+_PAUSE = 0.04  # seconds between two designs made ahead
 _LOG = logging.getLogger(__name__)
 
 
@@ -211,12 +212,22 @@ class Measurements:
             self.pool.submit(partial(self.points, request, step), _SWEEP)
 
     def prepare(self, request: Request) -> None:
-        """Design ahead, while nobody waits, for every correlation that the slider can stop at."""
-        for rho in np.round(np.linspace(-1, 1, 201), 2):
-            problem = replace(request.problem, rho=float(rho))
-            for design in request.designs:
-                job = partial(codebooks, problem, design, request.k_x, request.k_y)
-                self.pool.submit(job, _AHEAD)
+        """Design ahead for every correlation that the slider can stop at, with pauses between.
+
+        Who opens a page meanwhile waits little longer.
+        """
+        jobs = (
+            partial(codebooks, replace(request.problem, rho=rho), design, request.k_x, request.k_y)
+            for rho in np.round(np.linspace(-1, 1, 201), 2).tolist()
+            for design in request.designs
+        )
+
+        def work() -> None:
+            if (job := next(jobs, None)) is not None:
+                job()
+                self.pool.submit(work, _AHEAD, _PAUSE)
+
+        self.pool.submit(work, _AHEAD)
 
     @staticmethod
     def _wanted(problem: Problem, step: Step) -> int:

@@ -29,14 +29,15 @@ const done = () => {
 if (navigator.clipboard) navigator.clipboard.writeText(address).then(done);
 else window.prompt("Copy this link", address);
 """
+_SMALL = {"size": "small", "margin": (0, 4)}
 
 
 class Toolbar:
-    """Buttons of the head line, the tour's card and the dialog that shares a link."""
+    """Buttons of the head line; the tour and the dialog that shares a link, once asked for."""
 
     def __init__(self, state: DashboardState, deliver: Deliver) -> None:
         self.state = state
-        small = {"size": "small", "variant": "outlined", "margin": (0, 4)}
+        small = {**_SMALL, "variant": "outlined"}
         self.presets = pmui.MenuButton(
             label="Presets", items=[{"label": name} for name in PRESETS], **small
         )
@@ -44,39 +45,20 @@ class Toolbar:
         self.start = pmui.Button(label="Tour", **small)
         self.start.on_click(lambda _: self.go(1))
         self.share = pmui.Button(label="Share", **small)
-        self.share.on_click(self._open_dialog)
+        self.share.on_click(lambda _: deliver(self._share))
         self.predict = pmui.Switch.from_param(
             state.param.predict, size="small", margin=(4, 4), description=""
         )
-        self._tour_text = text("", "tour", "tour")
-        self._back = pmui.Button(label="Back", **small)
-        self._back.on_click(lambda _: self.go(state.tour - 1))
-        self._next = pmui.Button(label="Next", size="small", variant="contained", margin=(0, 4))
-        self._next.on_click(lambda _: self.go(state.tour + 1))
-        self._close = pmui.Button(label="End the tour", size="small", variant="text", margin=(0, 4))
-        self._close.on_click(lambda _: setattr(state, "tour", 0))
         self.tour = pn.Column(
-            pn.pane.Bokeh(self._tour_text, margin=0, sizing_mode="stretch_width"),
-            pn.Row(self._back, self._next, self._close, margin=(6, 0, 0, 0)),
             css_classes=["panel"], stylesheets=[CSS], styles={"grid-area": "tour"},
             sizing_mode="stretch_width", margin=0, visible=False,
         )  # fmt: skip
         self.link = text("", "link", "link")
         self.link.visible = False
-        self._shared = text("", "sentence", "shared")
-        self._hidden = pmui.CheckBoxGroup(
-            value=list(state.hide), options={label: name for name, label in HIDEABLE.items()},
-            label="Leave out of the shared page", margin=(8, 0),
-        )  # fmt: skip
-        self._hidden.param.watch(lambda _: deliver(self.refresh), "value")
-        copy = pmui.Button(label="Copy link", variant="contained", size="small", margin=(8, 0))
-        self._to_share = text("", "link", "to_share")
-        copy.js_on_click(args={"link": self._to_share, "button": copy}, code=_COPY)
-        self.dialog = pmui.Dialog(
-            pn.pane.Bokeh(self._shared, sizing_mode="stretch_width"), self._hidden, copy,
-            title="A link to this page", show_close_button=True, close_on_click=True, open=False,
-            width_option="sm",
-        )  # fmt: skip
+        self.dialog = pn.Column(height=0, margin=0)
+        self._deliver = deliver
+        self._card: TourCard | None = None
+        self._sharing: ShareDialog | None = None
 
     def tools(self) -> list[pn.viewable.Viewable]:
         return [self.presets, self.start, self.predict, self.share]
@@ -94,12 +76,86 @@ class Toolbar:
 
     def refresh(self) -> None:
         """The links of the present state, and the tour's stop."""
-        self._turn()
+        tools = "tools" not in self.state.hide
+        for widget in self.tools():
+            widget.visible = tools
         self.link.text = self.state.query()
-        if self.dialog.open:
-            self._write_link()
+        stop = self.state.tour
+        self.tour.visible = stop > 0
+        if stop:
+            self._card = self._card or TourCard(self)
+            self._card.show(stop)
+            self.tour.objects = self._card.parts
+        if self._sharing is not None:
+            self._sharing.refresh()
 
-    def _write_link(self) -> None:
+    def _share(self) -> None:
+        self._sharing = self._sharing or ShareDialog(self.state, self._deliver)
+        self._sharing.open()
+        self.dialog.objects = [self._sharing.dialog]
+
+    def _preset(self, item: Any) -> None:
+        name = item if isinstance(item, str) else item["label"]
+        self.state.reset(tour=0, **PRESETS[name])
+
+
+class TourCard:
+    """What a stop of the tour says, and the way on; built when the tour begins."""
+
+    def __init__(self, toolbar: Toolbar) -> None:
+        state = toolbar.state
+        self._words = text("", "tour", "tour")
+        self._back = pmui.Button(label="Back", variant="outlined", **_SMALL)
+        self._back.on_click(lambda _: toolbar.go(state.tour - 1))
+        self._next = pmui.Button(label="Next", variant="contained", **_SMALL)
+        self._next.on_click(lambda _: toolbar.go(state.tour + 1))
+        close = pmui.Button(label="End the tour", variant="text", **_SMALL)
+        close.on_click(lambda _: toolbar.go(0))
+        self.parts = [
+            pn.pane.Bokeh(self._words, margin=0, sizing_mode="stretch_width"),
+            pn.Row(self._back, self._next, close, margin=(6, 0, 0, 0)),
+        ]
+
+    def show(self, stop: int) -> None:
+        """A stop, from 1."""
+        step = TOUR[stop - 1]
+        self._words.text = (
+            f"<h2><small>{stop} of {len(TOUR)}</small> {escape(step.title)}</h2>"
+            f"<p>{escape(step.notice)}</p><p><b>Ask:</b> {escape(step.question)}</p>"
+        )
+        self._back.disabled = stop == 1
+        self._next.label = "Finish" if stop == len(TOUR) else "Next"
+
+
+class ShareDialog:
+    """A link to the present state, without the controls that a teacher leaves out."""
+
+    def __init__(self, state: DashboardState, deliver: Deliver) -> None:
+        self.state = state
+        self._shared = text("", "sentence", "shared")
+        self._hidden = pmui.CheckBoxGroup(
+            value=list(state.hide), options={label: name for name, label in HIDEABLE.items()},
+            label="Leave out of the shared page", margin=(8, 0),
+        )  # fmt: skip
+        self._hidden.param.watch(lambda _: deliver(self.refresh), "value")
+        copy = pmui.Button(label="Copy link", variant="contained", size="small", margin=(8, 0))
+        self._to_share = text("", "link", "to_share")
+        copy.js_on_click(args={"link": self._to_share, "button": copy}, code=_COPY)
+        self.dialog = pmui.Dialog(
+            pn.pane.Bokeh(self._shared, sizing_mode="stretch_width"), self._hidden, copy,
+            title="A link to this page", show_close_button=True, close_on_click=True, open=False,
+            width_option="sm",
+        )  # fmt: skip
+
+    def open(self) -> None:
+        """Show the dialog."""
+        self.dialog.open = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """While it is open, its link follows the state."""
+        if not self.dialog.open:
+            return
         hidden = [name for name in HIDEABLE if name in self._hidden.value]
         query = self.state.query(hide=hidden)
         self._to_share.text = query
@@ -107,26 +163,3 @@ class Toolbar:
             "Whoever opens it sees these pictures with these numbers, seed included: "
             f'<a href="{escape(query) or "?"}" target="_blank">{escape(query) or "defaults"}</a>'
         )
-
-    def _open_dialog(self, _: Any) -> None:
-        self._write_link()
-        self.dialog.open = True
-
-    def _preset(self, item: Any) -> None:
-        name = item if isinstance(item, str) else item["label"]
-        self.state.reset(tour=0, **PRESETS[name])
-
-    def _turn(self) -> None:
-        stop, tools = self.state.tour, "tools" not in self.state.hide
-        for widget in self.tools():
-            widget.visible = tools
-        self.tour.visible = stop > 0
-        if stop == 0:
-            return
-        step = TOUR[stop - 1]
-        self._tour_text.text = (
-            f"<h2><small>{stop} of {len(TOUR)}</small> {escape(step.title)}</h2>"
-            f"<p>{escape(step.notice)}</p><p><b>Ask:</b> {escape(step.question)}</p>"
-        )
-        self._back.disabled = stop == 1
-        self._next.label = "Finish" if stop == len(TOUR) else "Next"
