@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import panel as pn
 import pytest
+from bokeh.plotting import figure
 from numpy.testing import assert_allclose
 from panel.links import Callback
 
@@ -166,6 +167,24 @@ def test_a_closed_session_leaves_no_callback_behind() -> None:
     assert len(Callback.registry) > before
     session.close()
     assert len(Callback.registry) == before
+
+
+def test_a_page_is_sent_without_what_nobody_has_asked_for() -> None:
+    session = Session()
+    page = session.page()
+
+    def labels() -> set[str]:
+        return {getattr(part, "label", "") for part in page.select()}
+
+    later = {"Next", "Copy link", "Which design loses least?"}
+    assert not labels() & later
+    session.state.param.update(tour=1, predict=True)
+    session.toolbar.share.clicks += 1
+    assert later <= labels()
+    for plot in page.get_root().select({"type": figure}):
+        for renderer in plot.renderers:
+            assert renderer.muted_glyph == renderer.nonselection_glyph == "auto"
+    session.close()
 
 
 def test_a_page_does_not_follow_the_work_of_others() -> None:

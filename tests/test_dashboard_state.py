@@ -251,6 +251,21 @@ def test_curves_wait_longer_while_a_class_moves(
     assert measurements.crowding() == 1, "they have come to rest"
 
 
+def test_codebooks_are_made_ahead_for_every_stop_of_the_slider(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: queue.Queue[tuple[float, str]] = queue.Queue()
+    monkeypatch.setattr(service, "_PAUSE", 0.0)
+    monkeypatch.setattr(
+        service, "codebooks", lambda problem, design, *_: made.put((problem.rho, design))
+    )
+    measurements.prepare(replace(REQUEST, designs=("lloyd_max", "closed_form")))
+    found = [made.get(timeout=10) for _ in range(402)]
+    stops = {round(-1 + 0.01 * i, 2) for i in range(201)}
+    for design in ("lloyd_max", "closed_form"):
+        assert {rho for rho, name in found if name == design} == stops
+
+
 def test_sessions_share_what_was_measured(
     measurements: Measurements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
