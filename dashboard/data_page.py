@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -19,35 +17,29 @@ from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
 from dashboard.background import Task
-from dashboard.codebook_files import Books, to_json
+from dashboard.codebook_files import to_json
 from dashboard.layout import CSS, card, entries, grid, scrolling, text
 from dashboard.limits import LIMITS, MEGABYTE
-from dashboard.state import DESIGN_LABELS, attention
+from dashboard.matrices import (
+    NAMES,
+    REACH,
+    Answer,
+    Curves,
+    compare_designs,
+    look,
+    report_csv,
+)
+from dashboard.state import attention
 from dashboard.theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
 from dashboard.upload_input import UploadInput
-from dashboard.uploads import Matrix, read_matrices
-from quantlab import CRITICAL_RHO, DESIGNS, DesignReport, EmpiricalPair, design_report, encode
+from dashboard.uploads import Contents, Matrix, enumeration, read_matrices, shown
+from quantlab import CRITICAL_RHO, EmpiricalPair, encode
 from quantlab.codes.storage import save
-from quantlab.design.empirical import design_empirical
-from quantlab.experiments.designs import BALANCED
 
 if TYPE_CHECKING:
     from dashboard.app import Session
 
 TWO, ONE = "Two files: A (m × k) and B (k × n)", "One file: its rows against its columns"
-_NAMES = {**DESIGN_LABELS, BALANCED: "Data fit, balanced"}
-_REACH = 4.0
-Curves = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the designs do to the two matrices, and the best one's codebooks."""
-
-    report: DesignReport
-    best: str
-    books: Books
-    sentence: str
 
 
 class DataPage:
@@ -58,7 +50,7 @@ class DataPage:
         self.files: dict[str, dict[str, Matrix]] = {}
         self.pair: EmpiricalPair | None = None
         self.answer: Answer | None = None
-        self._pairing = False
+        self._pairing, self._news = False, ""
         self.mode = pmui.RadioBoxGroup(label="Input", options=[TWO, ONE], value=TWO)
         wide = {"sizing_mode": "stretch_width", "margin": (6, 0)}
         self.uploads = {
@@ -154,13 +146,15 @@ class DataPage:
     def _read(self, name: str, file: str, raw: bytes) -> None:
         label = file[-60:] or "The file"
 
-        def show(matrices: dict[str, Matrix]) -> None:
-            self._hold({name: matrices})
-            self.status.text = f"{escape(label)} is read."
-            self._pair_up_soon()
+        def show(found: Contents) -> None:
+            news = f"{escape(label)} is read."
+            if found.left_out:
+                news += f" Left out: {escape(enumeration(found.left_out))}."
+            self._hold({name: found.matrices}, news)
 
         def failed(sentence: str) -> None:
             self.files.pop(name, None)
+            self.arrays[name].visible = False
             self._forget()
             self._failed(f"{label}: {sentence}.")
 
@@ -168,22 +162,23 @@ class DataPage:
         job = partial(_reading, file, raw)
         self.background.run(f"read {name}", job, show, failed, cause="file")
 
-    def _hold(self, files: dict[str, dict[str, Matrix]]) -> None:
+    def _hold(self, files: dict[str, dict[str, Matrix]], news: str) -> None:
         """New files, and what the page lets one choose in them; the others stay."""
-        self.files |= files
+        waits, self._pairing, self._news = self._pairing, True, news
         for name, matrices in files.items():
-            self.arrays[name].param.update(
-                options=list(matrices), value=next(iter(matrices)), visible=len(matrices) > 1
-            )
+            labels = shown(list(matrices))
+            self.files[name] = dict(zip(labels, matrices.values(), strict=True))
+            self.arrays[name].param.update(options=labels, value=labels[0], visible=len(labels) > 1)
+        if not waits:
+            self.deliver(self._pair_up)
 
     def _example(self) -> None:
         a, b = attention(2, 6).data.calibration_pair()
         self.mode.value, self.transpose.value = TWO, False
-        self._hold({"A": {"queries": a}, "B": {"keys": b}})
-        self.status.text = (
-            "Queries and keys of one attention head, 12 sequences of a small encoder."
+        self._hold(
+            {"A": {"queries": a}, "B": {"keys": b}},
+            "Queries and keys of one attention head, 12 sequences of a small encoder.",
         )
-        self._pair_up_soon()
 
     def _failed(self, sentence: str) -> None:
         self.status.text = f'<span class="problem">{escape(sentence)}</span>'
@@ -194,7 +189,7 @@ class DataPage:
         self.background.cancel("look")
         self.pair = None
         self._offer(None)
-        self.compare.disabled = True
+        self.compare.disabled = self.stop.disabled = True
         self.look.data = {c: [] for c in self.look.column_names}
         self.look_text.text, self.table.text = "Two matrices are needed.", ""
         self.verdict.text = "No designs compared yet."
@@ -218,6 +213,7 @@ class DataPage:
     def _pair_up(self) -> None:
         """A and B as the controls say, if they fit."""
         self._pairing = False
+        self.status.text, self._news = self._news, ""
         one = self.mode.value == ONE
         self.uploads["B"].visible = self.transpose.visible = not one
         chosen = {
@@ -240,8 +236,12 @@ class DataPage:
             return
         self.look_text.text = "Looking at them …"
         self.background.run(
-            "look", partial(_look, a, b), self._show_look, self._refused, cause="file"
+            "look", partial(look, a, b), self._show_look, self._not_looked_at, cause="file"
         )
+
+    def _not_looked_at(self, why: str) -> None:
+        self.look_text.text = "Two matrices are needed."
+        self._refused(why)
 
     def _show_look(self, found: tuple[EmpiricalPair, Curves]) -> None:
         self.pair, self.look.data = found
@@ -277,9 +277,9 @@ class DataPage:
         self.verdict.text = answer.sentence
         rows = "".join(
             f"<tr data-design='{escape(row.design)}' data-nmse='{row.measured_nmse!r}'>"
-            f"<th scope='row'>{escape(_NAMES.get(row.design, row.design))}</th>"
-            f"<td>{row.n_levels[0]}</td><td>{scientific(row.measured_nmse)}</td>"
-            f"<td>{scientific(row.nmse_with_gain)}</td><td>+{row.best_db:.1f} dB</td></tr>"
+            f"<th scope='row'>{escape(NAMES.get(row.design, row.design))}</th>"
+            f"<td>{row.n_levels[0]}</td><td>{_error(row.measured_nmse)}</td>"
+            f"<td>{_error(row.nmse_with_gain)}</td><td>{_decibel(row.best_db)}</td></tr>"
             for row in answer.report.rows
         )
         self.table.text = scrolling(
@@ -304,7 +304,7 @@ class DataPage:
     def _figure(self) -> figure:
         plot = plain_figure(
             "u = x / σ, standard deviations", "weight", height=230,
-            x_range=Range1d(-_REACH, _REACH), y_range=Range1d(0, 4), name="data_weight_picture",
+            x_range=Range1d(-REACH, REACH), y_range=Range1d(0, 4), name="data_weight_picture",
         )  # fmt: skip
         plot.varea("u", 0, "pdf", source=self.look, fill_color=PDF)
         plot.line("u", "gaussian", source=self.look, line_color=ORANGE, line_width=2,
@@ -316,66 +316,13 @@ class DataPage:
         return plot
 
 
-def _reading(file: str, raw: bytes, task: Task) -> dict[str, Matrix]:
+def _error(nmse: float) -> str:
+    return scientific(nmse) if nmse > 0 else "0"
+
+
+def _decibel(best_db: float) -> str:
+    return f"+{best_db:.1f} dB" if np.isfinite(best_db) else "+∞ dB"
+
+
+def _reading(file: str, raw: bytes, task: Task) -> Contents:
     return read_matrices(file, raw)
-
-
-def _look(a: Matrix, b: Matrix, task: Task) -> tuple[EmpiricalPair, Curves]:
-    """The law that two matrices stand for, and its curves over u in standard deviations of A."""
-    pair = EmpiricalPair(a, b)
-    gaussian = pair.gaussian()
-    u = np.linspace(-_REACH, _REACH, 161)
-    x = u * gaussian.sigma_x
-    mean = gaussian.sigma_y**2
-    return pair, {
-        "u": u,
-        "data": pair.weight(x) / mean,
-        "gaussian": gaussian.weight(x) / mean,
-        "pdf": 5 * pair.pdf(x) * gaussian.sigma_x,
-    }
-
-
-def compare_designs(pair: EmpiricalPair, bits: int, task: Task) -> Answer:
-    """The report at this many bits, its best codebooks, and one sentence of advice."""
-    report = design_report((pair.a, pair.b), bits)
-    made = [row for row in report.rows if row.design in DESIGNS or row.design == "empirical"]
-    best = made[0]
-    if best.design == "empirical":
-        books = design_empirical(pair, 2**bits)
-    else:
-        books = DESIGNS[best.design](pair.gaussian(), 2**bits, pair.inner_dim)
-    plain = next(row for row in report.rows if row.design == "gaussian_compander")
-    rho = pair.gaussian().rho
-    less = 100 * (1 - best.measured_nmse / plain.measured_nmse)
-    rival = min(
-        (row for row in report.rows if row not in made and row.design != BALANCED),
-        key=lambda row: row.measured_nmse,
-        default=None,
-    )
-    beside = ""
-    if rival is not None:
-        share = best.measured_nmse / rival.measured_nmse
-        beside = f", {share:.2f} times that of {escape(rival.design)}"
-    sentence = (
-        f"<b>Use {DESIGN_LABELS[best.design]} at {bits} bits</b>: {less:.0f} % less product error "
-        f"than the plain compander{beside} (nmse {scientific(best.measured_nmse)}; |ρ| = "
-        f"{abs(rho):.2f} is {'past' if abs(rho) > CRITICAL_RHO else 'below'} 1/√3)."
-    )
-    moved = next((row for row in report.rows if row.design == BALANCED), None)
-    if moved is not None and moved.measured_nmse < best.measured_nmse:
-        share = 100 * (1 - moved.measured_nmse / best.measured_nmse)
-        sentence += (
-            " A change of basis of the inner dimension before both are coded, "
-            f"<code>quantlab.balance((a, b))</code>, takes off <b>another {share:.0f} %</b>."
-        )
-    return Answer(report, best.design, books, sentence)
-
-
-def report_csv(report: DesignReport) -> str:
-    """A row for each design."""
-    out = io.StringIO()
-    rows: list[dict[str, Any]] = report.to_dict()["rows"]
-    table = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return out.getvalue()

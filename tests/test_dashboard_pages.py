@@ -15,10 +15,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 import quantlab as ql
 from dashboard.app import Session
 from dashboard.background import Task
-from dashboard.data_page import ONE, compare_designs, report_csv
+from dashboard.data_page import ONE
+from dashboard.matrices import NAMES, compare_designs, report_csv
 from dashboard.speed_page import compare
 from dashboard.state import ATTENTION
-from tests.test_dashboard_uploads import npy
+from dashboard.wording import compared, two_digits
+from quantlab.design import FORMATS
+from tests.test_dashboard_uploads import npy, npz
 
 A, B = ql.GaussianPair(0.9).sample_matrices(96, 64, 80, rng=3)
 
@@ -30,8 +33,9 @@ def until(done: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def upload(page, name: str, array: np.ndarray, filename: str = "m.npy") -> None:
-    content, half = npy(array), len(npy(array)) // 2
+def upload(page, name: str, array: np.ndarray | bytes, filename: str = "m.npy") -> None:
+    content = array if isinstance(array, bytes) else npy(array)
+    half = len(content) // 2
     send = page.uploads[name]._handle_msg  # as the browser talks
     send({"status": "initializing"})
     for chunk, data in enumerate((content[:half], content[half:]), 1):
@@ -78,6 +82,7 @@ def test_matrices_that_do_not_fit_are_told_with_the_remedy() -> None:
     assert "Transposing B would make them fit" in page.status.text
     page.transpose.value = True
     until(lambda: "A is 96 × 64 and B 64 × 80" in page.look_text.text)
+    assert page.status.text == "", "what was wrong is mended"
     upload(page, "A", np.full((2, 2), np.nan), "<script>.npy")
     until(lambda: "&lt;script&gt;.npy: array: entry (0, 0) is nan" in page.status.text)
     assert page.compare.disabled
@@ -95,6 +100,101 @@ def test_the_advice_names_the_best_design_of_the_report() -> None:
     less = 100 * (1 - answer.report[answer.best].measured_nmse / plain)
     assert f"{less:.0f} % less product error" in answer.sentence
     json.dumps([book.to_dict() for book in answer.books])
+
+
+def test_a_file_of_several_matrices_offers_the_choice() -> None:
+    session = Session({"page": "data"})
+    page = session._pages["data"]
+    long = "vision_model.encoder.layers.10.self_attn.{}_proj.weight".format
+    content = npz(**{long("q"): A, long("k"): 2 * A, "mask": np.eye(3, dtype=bool)})
+    upload(page, "A", content, "a.npz")
+    until(lambda: "a.npz is read. Left out: mask: expected real numbers" in page.status.text)
+    choice = page.arrays["A"]
+    assert choice.visible
+    assert [label[-13:] for label in choice.options] == ["q_proj.weight", "k_proj.weight"]
+    upload(page, "B", B)
+    until(lambda: page.pair is not None)
+    choice.value = choice.options[1]
+    until(lambda: page.pair is not None and page.pair.a.max() == 2 * A.max())
+    upload(page, "A", b"?", "a.exe")
+    until(lambda: "expected a file of kind" in page.status.text)
+    assert not choice.visible
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "says"),
+    [
+        (0 * A, B, "A is zero everywhere: its product has no energy to lose."),
+        (A, 0 * B, "B is zero everywhere"),
+        (1e30 * A, 1e20 * B, "may not fit float32"),
+    ],
+    ids=["A zero", "B zero", "huge"],
+)
+def test_matrices_that_have_no_product_are_refused(a, b, says: str) -> None:
+    session = Session({"page": "data"})
+    page = session._pages["data"]
+    upload(page, "A", a)
+    upload(page, "B", b)
+    until(lambda: says in page.status.text)
+    assert page.look_text.text == "Two matrices are needed."
+    assert page.compare.disabled
+    session.close()
+
+
+def test_orthogonal_and_constant_matrices_end_in_a_sentence() -> None:
+    left, right = np.zeros((2, 4, 4), np.float32)
+    left[:, 0] = right[1] = 1
+    with pytest.raises(ValueError, match="product of A and B is zero everywhere"):
+        compare_designs(ql.EmpiricalPair(left, right), 4, Task(print))
+    constant = ql.EmpiricalPair(np.full((6, 4), 2.0), np.full((4, 6), 2.0))
+    answer = compare_designs(constant, 4, Task(print))
+    assert "it loses nothing. A has the same value everywhere" in answer.sentence
+    assert np.inf in [row.best_db for row in answer.report.rows]
+
+
+def test_a_new_file_ends_a_running_comparison() -> None:
+    session = Session({"page": "data"})
+    page = session._pages["data"]
+    upload(page, "A", A)
+    upload(page, "B", B)
+    until(lambda: page.pair is not None)
+    page._compare()
+    assert not page.stop.disabled
+    upload(page, "A", 2 * A)
+    until(lambda: page.pair is not None and page.pair.a.max() == 2 * A.max())
+    assert page.stop.disabled
+    assert not page.compare.disabled
+    assert page.status.text == "m.npy is read."
+    page._compare()
+    page.transpose.value = True
+    assert page.stop.disabled
+    assert "Designing" not in page.status.text
+    session.close()
+
+
+def test_the_page_has_a_name_for_every_design() -> None:
+    assert {*ql.DESIGNS, *FORMATS, "empirical", "balanced"} == set(NAMES)
+    session = Session({"page": "data"})
+    page = session._pages["data"]
+    for bits in (4, 8):
+        answer = compare_designs(ql.EmpiricalPair(A, B), bits, Task(print))
+        page._show_report(answer)
+        told = page.table.text + answer.sentence
+        for name in NAMES:
+            assert f">{name}<" not in told
+            assert f"than {name}" not in told
+    session.close()
+
+
+def test_amounts_are_told_as_people_tell_them() -> None:
+    assert compared(1.0, "error", "that") == "as much error as that"
+    assert compared(0.97, "", "that") == "3 % less than that"
+    assert compared(1.97, "", "that") == "97 % more than that"
+    assert compared(0.004, "error", "that") == "0.0040 times as much error as that"
+    assert compared(4.9e-16, "", "that") == "4.9 × 10⁻¹⁶ times as much as that"
+    assert compared(123.4, "", "that") == "120 times as much as that"
+    assert two_digits(9.96) == "10"
 
 
 def test_a_click_on_the_map_chooses_the_head() -> None:

@@ -47,3 +47,25 @@ def test_good_and_hostile_uploads(dashboard: Dashboard, tmp_path: Path) -> None:
         page.get_by_role("button", name="Report").click()
     download.value.save_as(tmp_path / "report.csv")
     assert "gaussian_compander" in (tmp_path / "report.csv").read_text()
+
+
+def test_one_of_several_matrices_is_chosen(dashboard: Dashboard, tmp_path: Path) -> None:
+    a, b = ql.GaussianPair(0.9).sample_matrices(64, 48, 80, rng=0)
+    name = "vision_model.encoder.layers.10.self_attn.{}_proj.weight".format
+    np.savez(tmp_path / "a.npz", **{name("q"): a, name("k"): a[:32], "mask": a > 0})
+    np.save(tmp_path / "b.npy", b)
+    np.save(tmp_path / "zero.npy", 0 * b)
+    page = dashboard("?page=data")
+    inputs = page.locator("input[type=file]")
+    inputs.nth(0).set_input_files(tmp_path / "a.npz")
+    expect(page.get_by_text("Left out: mask: expected real numbers")).to_be_visible()
+    inputs.nth(1).set_input_files(tmp_path / "b.npy")
+    expect(page.get_by_text("A is 64 × 48 and B 48 × 80.")).to_be_visible()
+    page.get_by_role("combobox", name="Array in the file of A").click()
+    page.get_by_role("menuitem", name="k_proj.weight").click()
+    expect(page.get_by_text("A is 32 × 48 and B 48 × 80.")).to_be_visible()
+    page.get_by_role("button", name="Compare the designs").click()
+    inputs.nth(1).set_input_files(tmp_path / "zero.npy")
+    expect(page.get_by_text("B is zero everywhere")).to_be_visible()
+    expect(page.get_by_text("Looking at them")).to_be_hidden()
+    expect(page.get_by_role("button", name="Stop")).to_be_disabled()
