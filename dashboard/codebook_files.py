@@ -7,12 +7,17 @@ import io
 import json
 from typing import Any
 
+from dashboard.uploads import read_tensors
 from quantlab import Codebook
 
 Books = tuple[Codebook, Codebook]
 #: Bytes of a codebook that is brought along.
 LIMIT = 64 * 1024
+#: Files that codebooks are written to and read from.
+KINDS = ("json", "csv", "safetensors")
+EXPECTED = ".json, .csv or .safetensors"
 _HEADER = ["operand", "index", "center", "threshold_above"]
+_TENSORS = ("x_centers", "x_thresholds", "y_centers", "y_thresholds")
 
 
 def to_json(books: Books) -> str:
@@ -58,28 +63,51 @@ def to_python(books: Books) -> str:
 
 
 def read(name: str, content: bytes) -> Books:
-    """One's own codebooks: JSON or CSV as written here, or one column of centres for both operands.
+    """One's own codebooks: a file as written here, or one column of centres for both operands.
 
     Raises
     ------
     ValueError
         Says what was expected and what came.
     """
-    if not content:
-        raise ValueError(f"{name!r} is empty; expected codebooks as JSON or CSV")
+    kind = name.rsplit(".", 1)[-1].lower() if "." in name else ""
+    if kind not in KINDS:
+        raise ValueError(
+            f"expected codebooks as {EXPECTED}; got {('.' + kind[:20]) if kind else 'no extension'}"
+        )
+    if not content.strip():
+        raise ValueError("the file is empty; expected codebooks")
     if len(content) > LIMIT:
         raise ValueError(
-            f"{name!r} has {len(content):,} bytes; a codebook file has at most {LIMIT:,}"
+            f"the file has {len(content):,} bytes; a codebook file has at most {LIMIT:,}"
         )
     try:
-        words = content.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise ValueError(f"{name!r} is not text; expected codebooks as JSON or CSV") from None
-    books = _from_json(words) if words[:1] in ("{", "[") else _from_csv(words)
+        books = _from_safetensors(content) if kind == "safetensors" else _from_text(content)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"{error}") from None
     for book in books:
         if book.n_levels > 256:
             raise ValueError(f"a codebook has at most 256 centres; got {book.n_levels}")
     return books
+
+
+def _from_text(content: bytes) -> Books:
+    try:
+        words = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise ValueError("the file is not text; expected codebooks as JSON or CSV") from None
+    return _from_json(words) if words[:1] in ("{", "[") else _from_csv(words)
+
+
+def _from_safetensors(content: bytes) -> Books:
+    tensors = read_tensors(content, LIMIT)[0]
+    missing = [name for name in _TENSORS if name not in tensors]
+    if missing:
+        raise ValueError(
+            f"expected the tensors {', '.join(_TENSORS)}; missing {', '.join(missing)}"
+        )
+    x, x_thresholds, y, y_thresholds = (tensors[name] for name in _TENSORS)
+    return Codebook(x, x_thresholds), Codebook(y, y_thresholds)
 
 
 def _from_json(words: str) -> Books:
@@ -98,10 +126,16 @@ def _from_json(words: str) -> Books:
 
 
 def _from_csv(words: str) -> Books:
-    rows = list(csv.reader(io.StringIO(words)))
-    if rows[0] == _HEADER:
+    try:
+        lines = list(enumerate(csv.reader(words.splitlines()), 1))
+    except csv.Error as error:
+        raise ValueError(f"not CSV: {error}") from None
+    rows = [(number, row) for number, row in lines if row]
+    if not rows:
+        raise ValueError("the file is empty; expected codebooks")
+    if rows[0][1] == _HEADER:
         found: dict[str, tuple[list[float], list[float]]] = {"x": ([], []), "y": ([], [])}
-        for number, row in enumerate(rows[1:], 2):
+        for number, row in rows[1:]:
             if len(row) != len(_HEADER) or row[0] not in found:
                 raise ValueError(f"line {number} is not {', '.join(_HEADER)}: {','.join(row)!r}")
             centers, thresholds = found[row[0]]
@@ -109,9 +143,9 @@ def _from_csv(words: str) -> Books:
             if row[3]:
                 thresholds.append(_number(row[3], number))
         return Codebook(*found["x"]), Codebook(*found["y"])
-    if any(len(row) != 1 for row in rows):
+    if any(len(row) != 1 for _, row in rows):
         raise ValueError(f"expected one centre on each line, or the columns {', '.join(_HEADER)}")
-    return _both(Codebook([_number(row[0], number) for number, row in enumerate(rows, 1)]))
+    return _both(Codebook([_number(row[0], number) for number, row in rows]))
 
 
 def _number(word: str, line: int) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import panel as pn
@@ -15,9 +16,17 @@ from bokeh.models import ColumnDataSource, CustomJS, Range1d, Span
 from bokeh.plotting import figure
 
 from dashboard.background import Task
-from dashboard.codebook_files import Books, read, to_csv, to_json, to_python, to_safetensors
+from dashboard.codebook_files import (
+    EXPECTED,
+    Books,
+    read,
+    to_csv,
+    to_json,
+    to_python,
+    to_safetensors,
+)
 from dashboard.density_page import REACH
-from dashboard.layout import CSS, card, grid, scrolling, text
+from dashboard.layout import CSS, browser_source, card, grid, scrolling, text
 from dashboard.measurements import codebooks, most_levels
 from dashboard.state import DESIGN_LABELS, Request
 from dashboard.theme import (
@@ -31,6 +40,8 @@ from dashboard.theme import (
     scientific,
     ticks,
 )
+from dashboard.upload_input import UploadInput
+from dashboard.wording import compared
 from quantlab import exact_mse
 from quantlab.design.lloyd_max import lloyd_trace
 from quantlab.pairs import Operand
@@ -40,16 +51,25 @@ if TYPE_CHECKING:
 
 _STEPS = 40
 _TRACED = 32  # beyond these levels the lines of the trace cannot be told apart
-_MOVE = """
-const step = slider.data.value, K = trace.data.u.length;
-now.data = {u: trace.data.u.map((line) => line[step]), step: Array(K).fill(step)};
+# the picture follows the slider in the browser alone: a new trace is drawn at the step shown
+_DRAW = """
+const u = trace.data.u, step = here.location;
+now.data = {u: Array.from(u, (line) => line[step]), step: Array(u.length).fill(step)};
 """
 _PLAY = """
 const steps = slider.data;
-if (button.timer) { clearInterval(button.timer); button.timer = null; button.data.label = "Play"; }
+const rest = () => {
+  clearInterval(button.timer);
+  button.timer = null;
+  button.data.label = "Play";
+};
+if (button.timer) rest();
 else {
   button.data.label = "Pause";
-  button.timer = setInterval(() => { steps.value = (steps.value + 1) % (last + 1); }, 150);
+  button.timer = setInterval(() => {
+    if (button.data.disabled) rest();
+    else steps.value = (steps.value + 1) % (last + 1);
+  }, 150);
 }
 """
 _COPY = """
@@ -61,6 +81,22 @@ const say = (words) => {
 const written = navigator.clipboard?.writeText(area.data.value) ?? Promise.reject();
 written.then(() => say("Copied"), () => say("Copy it from below"));
 """
+
+
+@dataclass(frozen=True)
+class Made:
+    """One design's codebooks, and Lloyd's path to one of them where it can be drawn."""
+
+    design: str
+    request: Request
+    operand: Operand
+    books: Books
+    trace: np.ndarray | None = None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the design minds what an entry's error costs the product."""
+        return self.design not in ("gaussian_compander", "lloyd_max")
 
 
 class CodebooksPage:
@@ -82,23 +118,34 @@ class CodebooksPage:
         self.own_centers = ColumnDataSource({"u": [], "row": []}, name="own_centers")
         self.pdf = ColumnDataSource({"u": [], "pdf": []}, name="codebook_pdf")
         self.trace = ColumnDataSource({"step": [], "u": []}, name="lloyd_trace")
-        self.now = ColumnDataSource({"u": [], "step": []}, name="lloyd_now")
+        self.now = browser_source("lloyd_now", "u", "step")
+        self.here = Span(
+            location=0, dimension="width", line_color=INK, line_dash="dotted", syncable=False
+        )
+        draw = CustomJS(args={"trace": self.trace, "now": self.now, "here": self.here}, code=_DRAW)
+        self.trace.js_on_change("data", draw)
+        self.here.js_on_change("location", draw)
+        self.step = pmui.IntSlider(
+            label="Lloyd step", start=0, end=_STEPS, value=0, sizing_mode="stretch_width"
+        )
+        self.step.jscallback(
+            args={"slider": self.step, "here": self.here},
+            value="here.location = slider.data.value;",
+        )
+        self.play = pmui.Button(label="Play", variant="text", size="small", margin=(0, 6))
+        self.play.js_on_click(
+            args={"slider": self.step, "button": self.play, "last": _STEPS}, code=_PLAY
+        )
         self.table, self.sentence = text("", "codebook", "codebook_table"), text("", "sentence")
         self.trace_text = text("", "sentence")
         self.status = text("", "status", "codebook_status")
         self.python = pmui.TextAreaInput(
             label="As Python", rows=6, max_rows=6, sizing_mode="stretch_width", margin=(8, 0)
         )
-        self.upload = pmui.FileInput(
-            label="Bring your own (.json, .csv)", accept=".json,.csv", margin=(4, 0)
-        )
-        self.upload.param.watch(lambda _: self.deliver(self._import), "value")
-
-    def view(self) -> pn.viewable.Viewable:
-        small = {"variant": "outlined", "size": "small", "margin": (4, 6, 4, 0)}
-        copy = pmui.Button(label="Copy as Python", **small)
-        copy.js_on_click(args={"area": self.python, "button": copy}, code=_COPY)
-        files = [
+        small = {"variant": "outlined", "size": "small", "margin": (4, 6, 4, 0), "disabled": True}
+        self.copy = pmui.Button(label="Copy as Python", **small)
+        self.copy.js_on_click(args={"area": self.python, "button": self.copy}, code=_COPY)
+        self.files = [
             pmui.FileDownload(
                 callback=partial(self._file, write), filename=f"codebooks.{kind}",
                 label=f"Save as {name}", auto=True, **small,
@@ -109,14 +156,12 @@ class CodebooksPage:
                 ("safetensors", "safetensors", to_safetensors),
             )
         ]  # fmt: skip
-        slider = pmui.IntSlider(
-            label="Lloyd step", start=0, end=_STEPS, value=0, sizing_mode="stretch_width"
-        )
-        slider.jscallback(
-            args={"slider": slider, "trace": self.trace, "now": self.now}, value=_MOVE
-        )
-        play = pmui.Button(label="Play", variant="text", size="small", margin=(0, 6))
-        play.js_on_click(args={"slider": slider, "button": play, "last": _STEPS}, code=_PLAY)
+        self.upload = UploadInput(
+            f"Bring your own ({EXPECTED})", taken=partial(self._later, self._import),
+            progress=lambda _: None, refused=partial(self._later, self._refused), margin=(4, 0),
+        )  # fmt: skip
+
+    def view(self) -> pn.viewable.Viewable:
         panel = {
             "css_classes": ["panel"], "stylesheets": [CSS], "sizing_mode": "stretch_width",
             "margin": (10, 0, 0, 0),
@@ -131,9 +176,9 @@ class CodebooksPage:
         )  # fmt: skip
         right = pn.Column(
             card("Lloyd’s iteration", self.trace_text, self._trace_figure()),
-            pn.Column(slider, play, **panel),
+            pn.Column(self.step, self.play, **panel),
             pn.Column(
-                pn.FlexBox(*files, copy), self.python, self.upload,
+                pn.FlexBox(*self.files, self.copy), self.python, self.upload,
                 pn.pane.Bokeh(self.status, sizing_mode="stretch_width", margin=0), **panel,
             ),
             sizing_mode="stretch_width", margin=0,
@@ -158,32 +203,38 @@ class CodebooksPage:
             "books", partial(_make, request, name, self.state.operand), self._show, self._failed
         )
 
-    def _failed(self, sentence: str) -> None:
-        self.status.text = f'<span class="problem">{escape(sentence)}</span>'
+    def _later(self, show: Callable[..., None], *news: Any) -> None:
+        self.deliver(partial(show, *news))
 
-    def _show(self, found: tuple[str, Request, Operand, Books, np.ndarray]) -> None:
-        name, request, operand, self.books, trace = found
-        pair = request.problem.law()
-        book, sigma = self.books[operand == "y"], pair.sigma(operand)
+    def _refused(self, why: str) -> None:
+        self.status.text = f'<span class="problem">{escape(why)}.</span>'
+
+    def _failed(self, why: str) -> None:
+        """No codebooks: nothing of the last ones stays."""
+        self.background.cancel("own")
+        for source in (self.cells, self.centers, self.own_centers, self.pdf, self.now, self.trace):
+            source.data = {column: [] for column in source.column_names}
+        self.sentence.text = f'<span class="problem">{escape(why)}.</span>'
+        self.table.text = self.trace_text.text = self.status.text = self.python.value = ""
+        self._offer(None)
+
+    def _offer(self, books: Books | None) -> None:
+        self.books = books
+        for button in (*self.files, self.copy):
+            button.disabled = books is None
+
+    def _show(self, made: Made) -> None:
+        self._offer(made.books)
+        pair = made.request.problem.law()
+        book, sigma = made.books[made.operand == "y"], pair.sigma(made.operand)
         u, t = book.centers / sigma, book.thresholds / sigma
         edges = np.concatenate([[-2 * REACH], t, [2 * REACH]])
         shades = [0.05 + 0.13 * (i % 2) for i in range(u.size)]
         self.cells.data = {"left": edges[:-1], "right": edges[1:], "alpha": shades}
         self.centers.data = {"u": u, "row": [0.06] * u.size}
         grid_u = np.linspace(-REACH, REACH, 241)
-        self.pdf.data = {"u": grid_u, "pdf": pair.pdf(grid_u * sigma, operand) * sigma}
-        steps = list(range(trace.shape[0]))
-        self.trace.data = {"step": [steps] * trace.shape[1], "u": list((trace / sigma).T.tolist())}
-        self.now.data = {"u": (trace[0] / sigma).tolist(), "step": [0] * trace.shape[1]}
-        kind = "weighted" if name not in ("gaussian_compander", "lloyd_max") else "plain"
-        moved = float(np.max(np.abs(trace[-1] - trace[0]))) / sigma if trace.size else 0.0
-        self.trace_text.text = (
-            f"Centre, border, centre, border: {_STEPS} steps of the {kind} iteration move the "
-            f"{trace.shape[1]} centres by up to <b>{moved:.2f} σ</b>."
-            if trace.size
-            else f"Drawn up to {_TRACED} levels."
-        )
-        self.python.value = to_python(self.books)
+        self.pdf.data = {"u": grid_u, "pdf": pair.pdf(grid_u * sigma, made.operand) * sigma}
+        self.python.value = to_python(made.books)
         rows = "".join(
             f"<tr><th scope='row'>{i}</th><td>{_digits(c, sigma)}</td><td>{border}</td></tr>"
             for i, (c, border) in enumerate(
@@ -199,43 +250,63 @@ class CodebooksPage:
         finest = float(np.min(np.diff(u)))
         inside = float(np.mean(np.abs(u) <= 1))
         self.sentence.text = (
-            f"<b>{DESIGN_LABELS[name]}, {u.size} levels</b>: {100 * inside:.0f} % of the centres "
-            f"within one σ, the closest two {finest:.3g} σ apart, the outermost at "
+            f"<b>{DESIGN_LABELS[made.design]}, {u.size} levels</b>: {100 * inside:.0f} % of the "
+            f"centres within one σ, the closest two {finest:.3g} σ apart, the outermost at "
             f"{np.max(np.abs(u)):.2f} σ."
         )
-        self._compare()
+        self._show_trace(None if made.trace is None else made.trace / sigma, made)
+        self.status.text = ""
+        self._compare(made)
 
-    def _import(self) -> None:
-        if not self.upload.value:
+    def _show_trace(self, trace: np.ndarray | None, made: Made) -> None:
+        """Lloyd's path in standard deviations, or that there is none."""
+        self.step.disabled = self.play.disabled = trace is None
+        if trace is None:
+            self.now.data, self.trace.data = {"u": [], "step": []}, {"step": [], "u": []}
+            self.trace_text.text = (
+                f"Lloyd’s iteration is drawn up to {_TRACED} levels: more lines cannot be told "
+                "apart."
+            )
             return
-        name, content = f"{self.upload.filename}", bytes(self.upload.value)
-        try:
-            self.own = read(name, content)
-        except (ValueError, TypeError) as error:
-            self.own = None
-            self.own_centers.data = {"u": [], "row": []}
-            self._failed(f"{name}: {error}")
-            return
-        self._compare()
-
-    def _compare(self) -> None:
-        """One's own codebooks beside the design's."""
-        if self.own is None or self.books is None:
-            return
-        request, operand = self.state.request(), self.state.operand
-        pair = request.problem.law()
-        mine = self.own[operand == "y"].centers / pair.sigma(operand)
-        self.own_centers.data = {"u": mine, "row": [0.13] * mine.size}
-        k = request.problem.inner_dim
-        own, made = (exact_mse(pair, *books, k).nmse for books in (self.own, self.books))
-        self.status.text = (
-            f"Your codebooks ({self.own[0].n_levels} and {self.own[1].n_levels} levels) lose "
-            f"<b>{scientific(own)}</b> under the present law, the design shown {scientific(made)}: "
-            f"{own / made:.3g} times as much."
+        steps, k = trace.shape
+        step = self.step.value
+        self.now.data = {"u": trace[step].tolist(), "step": [step] * k}
+        self.trace.data = {"step": [list(range(steps))] * k, "u": trace.T.tolist()}
+        self.trace_text.text = (
+            f"Centre, border, centre, border: {_STEPS} steps of the "
+            f"{'weighted' if made.weighted else 'plain'} iteration move the {k} centres by up to "
+            f"<b>{np.max(np.abs(trace[-1] - trace[0])):.2f} σ</b>."
         )
 
+    def _import(self, name: str, content: bytes) -> None:
+        try:
+            self.own = read(name, content)
+        except ValueError as error:
+            self.background.cancel("own")
+            self.own = None
+            self.own_centers.data = {"u": [], "row": []}
+            self._refused(f"{name[-60:]}: {error}")
+            return
+        self.refresh()
+
+    def _compare(self, made: Made) -> None:
+        """One's own codebooks beside the design's; many levels of some laws take seconds."""
+        self.background.cancel("own")
+        if self.own is None:
+            return
+        sigma = made.request.problem.law().sigma(made.operand)
+        mine = self.own[made.operand == "y"].centers / sigma
+        self.own_centers.data = {"u": mine, "row": [0.13] * mine.size}
+        self.status.text = "Comparing your codebooks with the design’s …"
+        job = partial(_compared, self.own, made)
+        self.background.run("own", job, self._show_comparison, self._refused, cause="button")
+
+    def _show_comparison(self, sentence: str) -> None:
+        self.status.text = sentence
+
     def _file(self, write: Callable[[Books], bytes]) -> io.BytesIO:
-        return io.BytesIO(write(self.books) if self.books is not None else b"")
+        assert self.books is not None, "the buttons are disabled"
+        return io.BytesIO(write(self.books))
 
     def _cells_figure(self) -> figure:
         plot = plain_figure(
@@ -261,11 +332,7 @@ class CodebooksPage:
         plot.multi_line("u", "step", source=self.trace, line_color=GREY, line_width=1.5)
         plot.scatter("u", "step", source=self.now, size=8, fill_color=DESIGN_STYLES["lloyd_max"][0],
                      line_color="white")  # fmt: skip
-        here = Span(location=0, dimension="width", line_color=INK, line_dash="dotted")
-        self.now.js_on_change(
-            "data", CustomJS(args={"here": here}, code="here.location = cb_obj.data.step[0] ?? 0;")
-        )
-        plot.add_layout(here)
+        plot.add_layout(self.here)
         ticks(plot.xaxis, range(-4, 5))
         ticks(plot.yaxis, [0, 10, 20, 30, 40])
         return plot
@@ -276,13 +343,28 @@ def _digits(value: float, sigma: float) -> str:
     return "0" if abs(value) < 1e-12 * sigma else f"{value:.6g}".replace("-", "−")
 
 
-def _make(
-    request: Request, name: str, operand: Operand, task: Task
-) -> tuple[str, Request, Operand, Books, np.ndarray]:
-    books = codebooks(request.problem, name, request.k_x, request.k_y)
-    levels = request.k_x if operand == "x" else request.k_y
-    trace = np.empty((0, 0))
-    if levels <= _TRACED and not task.cancelled:
-        weighted = name not in ("gaussian_compander", "lloyd_max")
-        trace = lloyd_trace(request.problem.law(), levels, operand, weighted=weighted, steps=_STEPS)
-    return name, request, operand, books, trace
+def _make(request: Request, design: str, operand: Operand, task: Task) -> Made:
+    books = codebooks(request.problem, design, request.k_x, request.k_y)
+    made = Made(design, request, operand, books)
+    levels = books[operand == "y"].n_levels
+    if levels > _TRACED or task.cancelled:
+        return made
+    law = request.problem.law()
+    trace = lloyd_trace(law, levels, operand, weighted=made.weighted, steps=_STEPS)
+    return replace(made, trace=trace)
+
+
+def _compared(own: Books, made: Made, task: Task) -> str:
+    """What one's own codebooks lose under the law, and how much the design's do."""
+    problem = made.request.problem
+    pair, k = problem.law(), problem.inner_dim
+    with np.errstate(over="ignore", invalid="ignore"):
+        mine = exact_mse(pair, *own, k).nmse
+    if not np.isfinite(mine):
+        raise ValueError("your centres are too large: the error under the present law overflows")
+    its = exact_mse(pair, *made.books, k).nmse
+    return (
+        f"Your codebooks ({own[0].n_levels} and {own[1].n_levels} levels) lose "
+        f"<b>{scientific(mine)}</b> under the present law, "
+        f"{compared(mine / its, '', 'the design shown')} ({scientific(its)})."
+    )
