@@ -17,7 +17,7 @@ from dashboard.app import Session
 from dashboard.background import Task
 from dashboard.data_page import ONE
 from dashboard.matrices import NAMES, compare_designs, report_csv
-from dashboard.speed_page import compare
+from dashboard.speed_page import Timing, compare
 from dashboard.state import ATTENTION
 from dashboard.wording import compared, two_digits
 from quantlab.design import FORMATS
@@ -239,13 +239,23 @@ def test_speed_compares_the_same_product_and_stops() -> None:
     assert compare(256, 4, "cpu", stopped) == "Stopped."
 
 
+def test_speed_tells_of_the_coded_product_even_where_it_is_slower() -> None:
+    session = Session({"page": "speed"})
+    page = session._pages["speed"]
+    page._show(256, 2, {"numpy fp32": Timing(0.1, 1.0, 3), "from codes": Timing(0.2, 0.5, 3)})
+    assert "product from codes takes <b>200 ms</b>, 0.5 times as fast" in page.sentence.text
+    session.close()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_speed_shows_a_row_for_each_product(theme: str) -> None:
     session = Session({"page": "speed", "theme": theme})
     page = session._pages["speed"]
     page.size.value = 256
     page._run()
+    page.size.value, page.bits.value = 512, 8
     until(lambda: page.bars.data["name"])
+    assert "At 256³ and 4 bits" in page.sentence.text, "what was measured, not what is chosen now"
     assert page.table.text.count("data-ratio") == 3
     assert "times as fast" in page.sentence.text
     session.close()
