@@ -75,7 +75,7 @@ def read(name: str, content: bytes) -> Books:
         raise ValueError(
             f"expected codebooks as {EXPECTED}; got {('.' + kind[:20]) if kind else 'no extension'}"
         )
-    if not content.strip():
+    if not content:
         raise ValueError("the file is empty; expected codebooks")
     if len(content) > LIMIT:
         raise ValueError(

@@ -151,6 +151,12 @@ def test_orthogonal_and_constant_matrices_end_in_a_sentence() -> None:
     answer = compare_designs(constant, 4, Task(print))
     assert "it loses nothing. A has the same value everywhere" in answer.sentence
     assert np.inf in [row.best_db for row in answer.report.rows]
+    session = Session({"page": "data"})
+    page = session._pages["data"]
+    page._show_report(answer)
+    assert "+∞ dB" in page.table.text
+    assert "<td>0</td>" in page.table.text
+    session.close()
 
 
 def test_a_new_file_ends_a_running_comparison() -> None:
@@ -184,6 +190,8 @@ def test_the_page_has_a_name_for_every_design() -> None:
         for name in NAMES:
             assert f">{name}<" not in told
             assert f"than {name}" not in told
+        rival = min((r for r in answer.report.rows if r.design in FORMATS), key=lambda r: r.nmse)
+        assert NAMES[rival.design] in answer.sentence
     session.close()
 
 
