@@ -99,7 +99,7 @@ def shown(names: Sequence[str], head: int = 12, width: int = 44) -> list[str]:
     Examples
     --------
     >>> shown(["model.encoder.layers.10.self_attn.q.weight"], head=5, width=20)
-    ['model…n.q.weight']
+    ['model…_attn.q.weight']
     """
     short = list(names)
     for tail in range(width - head - 1, 4 * width):
