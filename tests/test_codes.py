@@ -47,6 +47,26 @@ def test_encode_is_searchsorted(data: st.DataObject) -> None:
     assert_array_equal(ql.encode(matrix, cb, packed=True).codes, naive(cb, matrix))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("largest", [1e6, 1e30, 3e38, 1e55, 1e300, 1.6e308])
+@pytest.mark.parametrize("k", [2, 16, 32, 33, 64, 256])
+def test_encode_with_hugely_spread_centres(k: int, largest: float, dtype: type) -> None:
+    """Centres beyond float32's range, and ranges that overflow even float64's."""
+    half = np.geomspace(1e-3, largest, k // 2)
+    cb = ql.Codebook(np.concatenate([-half[::-1], half]))
+    rng = np.random.default_rng(k)
+    top = np.finfo(dtype).max
+    with np.errstate(over="ignore"):
+        near = np.clip(cb.thresholds, -top, top).astype(dtype)
+    values = [near, np.nextafter(near, dtype(-top)), np.nextafter(near, dtype(top))]
+    values += [rng.normal(size=99), 10 ** rng.uniform(-40, 38, 99), [0, top, -top]]
+    matrix = np.concatenate(values).astype(dtype)[None, :]
+    expected = naive(cb, matrix.astype(np.float64))
+    assert_array_equal(ql.encode(matrix, cb).codes, expected)
+    even = ql.Codebook(largest * np.linspace(-1, 1, k))
+    assert_array_equal(ql.encode(matrix, even).codes, naive(even, matrix.astype(np.float64)))
+
+
 @pytest.mark.parametrize("k", [16, 32, 64, 256])
 @pytest.mark.parametrize("packed", [False, True])
 def test_encode_in_tiles_and_threads(k: int, packed: bool) -> None:

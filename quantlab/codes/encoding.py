@@ -188,7 +188,7 @@ def _finder(codebook: Codebook, dtype: np.dtype) -> Any:
     while True:
         own, inverse = _buckets(thresholds, n_buckets)
         most = int(np.bincount(own).max())
-        if most <= 1 or n_buckets >= _MOST_BUCKETS:
+        if most <= 1 or n_buckets >= _MOST_BUCKETS or inverse == 0:
             break
         n_buckets *= 2
     first = np.searchsorted(own, np.arange(n_buckets), side="left").astype(np.uint8)
@@ -200,9 +200,12 @@ def _finder(codebook: Codebook, dtype: np.dtype) -> Any:
 
 def _buckets(thresholds: NDArray, n_buckets: int) -> tuple[NDArray[np.intp], Any]:
     """The bucket of each threshold, by the same arithmetic as in the kernel."""
+    own = np.zeros(thresholds.size, np.intp)
     with np.errstate(over="ignore", divide="ignore"):
-        inverse = thresholds.dtype.type(n_buckets) / (thresholds[-1] - thresholds[0])
-    if not np.isfinite(inverse):  # a range that overflows or vanishes: one bucket
-        inverse = thresholds.dtype.type(0)
-    position = np.minimum((thresholds - thresholds[0]) * inverse, n_buckets - 1)
-    return position.astype(np.intp), inverse
+        reach = thresholds[-1] - thresholds[0]
+        inverse = thresholds.dtype.type(n_buckets) / reach
+    # a range that overflows or vanishes: one bucket, the first, where 0, inf * 0 and NaN land
+    if not (np.isfinite(reach) and np.isfinite(inverse)):
+        return own, thresholds.dtype.type(0)
+    own[:] = np.minimum((thresholds - thresholds[0]) * inverse, n_buckets - 1)
+    return own, inverse
