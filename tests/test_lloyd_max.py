@@ -84,3 +84,42 @@ def test_never_worse_than_its_start_and_symmetric(rho, n_levels, weighted, law):
 def test_rejects_one_level():
     with pytest.raises(ValueError, match="n_levels must be at least 2; got 1"):
         ql.design_lloyd_max(ql.GaussianPair(0.5), 1)
+
+
+@pytest.mark.parametrize("nu", [4.05, 4.1, 4.3, 4.8, 5.0, 30.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_heavy_tails_converge(nu, weighted):
+    """Near nu = 4 the compander's centres lie 1e34 deviations out, in cells without mass."""
+    for rho in (0.8, -1.0):
+        pair = ql.StudentTPair(rho, nu, 2.0, 0.5)
+        for n_levels in (2, 3, 16, 17, 64, 256):
+            book, _ = ql.design_lloyd_max(pair, n_levels, weighted=weighted)
+            start, _ = ql.design_companding(pair, n_levels, weighted=weighted)
+            c = book.centers
+
+            def explained(c, pair=pair):
+                mass, first = pair.cell_moments(0.5 * (c[1:] + c[:-1]), weighted=weighted)
+                return np.sum(c * (2 * first - c * mass))
+
+            mass, first = pair.cell_moments(book.thresholds, weighted=weighted)
+            # K roundings, each of its own centre's size
+            assert_allclose(first / mass, c, rtol=1e-12, atol=2e-12)
+            assert explained(c) >= explained(start.centers) - 1e-13
+            assert np.array_equal(c, -c[::-1])
+
+
+def test_odd_numbers_of_levels_take_few_steps():
+    """The symmetric codebook of an odd K is a saddle where f w has two peaks."""
+    for pair in (ql.GaussianPair(1.0), ql.StudentTPair(1.0, 6.0)):
+        for n_levels in (17, 255):
+            book, _ = ql.design_lloyd_max(pair, n_levels, weighted=True)
+            assert book.info["steps"] < 30
+
+
+def test_cells_without_mass_are_named():
+    class Narrow(ql.GaussianPair):
+        def cell_moments(self, thresholds, operand="x", *, weighted=False):
+            return 0 * super().cell_moments(thresholds, operand, weighted=weighted)
+
+    with pytest.raises(ValueError, match="needs mass in every cell"):
+        ql.design_lloyd_max(Narrow(0.5), 4)

@@ -1,5 +1,7 @@
 """Joint laws: closed forms against quadrature, cells against the fall-back, samples too."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -202,6 +204,27 @@ def test_a_mixture_can_have_four_peaks():
     assert len(pair.peaks()) == 4
     for u in pair.peaks():
         assert l_star(u) > max(l_star(u - 1e-3), l_star(u + 1e-3))
+
+
+@pytest.mark.parametrize("nu", [4.05, 5.0, 30.0])
+def test_student_t_cells_are_right_to_rounding_in_the_far_tail(nu):
+    pair = ql.StudentTPair(0.8, nu, 2.0, 0.5)
+    t = 2.0 * np.array([-1e9, -40.0, 1.5, 60.0, 1e6])
+    for weighted in (False, True):
+        cells = pair.cell_moments(t, weighted=weighted)
+        for i, (low, high) in enumerate(pairwise(t), start=1):
+            if low < 0 < high:
+                ends = np.array([low, -2.0, 0.0, high])
+            else:  # a piece of quad's must not hold many decades
+                ends = np.sign(low) * np.geomspace(abs(low), abs(high), 60)
+            for p in (0, 1):
+
+                def density(x, p=p, weighted=weighted):
+                    return x**p * pair.pdf(x) * (pair.weight(x) if weighted else 1.0)
+
+                pieces = [quad(density, *ab, epsabs=0, epsrel=1e-12)[0] for ab in pairwise(ends)]
+                # a cell across 0: its first moment is a difference
+                assert_allclose(cells[p, i], sum(pieces), rtol=1e-11, atol=1e-13 * (low < 0 < high))
 
 
 def test_student_t_reference_peak():

@@ -42,17 +42,23 @@ def normal_cells(thresholds: FloatArray, order: int = 1) -> list[FloatArray]:
     # the smaller tail at each threshold: cells beyond 0 are differences of small numbers
     tail = scipy.special.ndtr(-np.abs(t))
     tail[..., [0, -1]] = 0.0
-    upper = t > 0
-    upper[..., -1] = True
-    lo, hi = tail[..., :-1], tail[..., 1:]
-    crosses = ~upper[..., :-1] & upper[..., 1:]
-    mass = np.where(crosses, 1 - lo - hi, np.where(upper[..., :-1], lo - hi, hi - lo))
+    mass = tail_differences(tail, t)
     phi = normal_pdf(t)
     phi[..., [0, -1]] = 0.0
     moments = [mass, -np.diff(phi)]
     for p in range(2, order + 1):  # by parts: (p - 1) m_{p-2} minus the edges' t^(p-1) phi(t)
         moments.append((p - 1) * moments[p - 2] - np.diff(t ** (p - 1) * phi))
     return moments
+
+
+def tail_differences(tail: FloatArray, t: FloatArray) -> FloatArray:
+    """Mass of each cell from the smaller tail at each end; the first and last end are infinite."""
+    upper = t > 0
+    upper[..., -1] = True
+    upper[..., 0] = False
+    lo, hi = tail[..., :-1], tail[..., 1:]
+    crosses = ~upper[..., :-1] & upper[..., 1:]
+    return np.where(crosses, 1 - lo - hi, np.where(upper[..., :-1], lo - hi, hi - lo))
 
 
 def conditional_normal_cells(
