@@ -63,7 +63,7 @@ def test_encode_with_hugely_spread_centres(k: int, largest: float, dtype: type) 
     matrix = np.concatenate(values).astype(dtype)[None, :]
     expected = naive(cb, matrix.astype(np.float64))
     assert_array_equal(ql.encode(matrix, cb).codes, expected)
-    even = ql.Codebook(largest * np.linspace(-1, 1, k))
+    even = ql.Codebook(largest * np.linspace(-1, 1, max(k, 3)))
     assert_array_equal(ql.encode(matrix, even).codes, naive(even, matrix.astype(np.float64)))
 
 

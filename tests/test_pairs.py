@@ -1,16 +1,18 @@
 """Joint laws: closed forms against quadrature, cells against the fall-back, samples too."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.integrate import quad
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 import quantlab as ql
 from quantlab.pairs import EllipticalPair, Pair
 from quantlab.pairs._normal import bivariate_cdf
+from quantlab.pairs._quadrature import resolve_steps
 from tests import oracle
 
 ELLIPTICAL = {
@@ -118,6 +120,102 @@ def test_cells_add_up(make, rho):
     mean = e[inside] / p[inside]
     assert np.all(mean >= np.broadcast_to(borders[:-1], p.shape)[inside] - 1e-9)
     assert np.all(mean <= np.broadcast_to(borders[1:], p.shape)[inside] + 1e-9)
+
+
+def line_cells(t_x, t_y, sign):
+    """Cells of a uniform X, deviation 1, and Y = sign X: intervals, by hand."""
+    end = np.sqrt(3)
+    x, y = (np.concatenate([[-end], t, [end]]) for t in (t_x, t_y))
+    y_low, y_high = (y[:-1], y[1:]) if sign > 0 else (-y[1:], -y[:-1])
+    low = np.maximum(x[:-1, None], y_low)
+    high = np.maximum(low, np.minimum(x[1:, None], y_high))
+    return (high - low) / (2 * end), sign * (high**3 - low**3) / (6 * end)
+
+
+@pytest.mark.parametrize("levels", [2, 16, 256])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_uniform_copula_on_a_line_and_near_it(sign, levels):
+    """A step of the conditional law costs the same few panels however narrow it is."""
+    t_x = np.sqrt(3) * np.linspace(-0.97, 0.98, levels - 1)
+    t_y = np.sqrt(3) * np.linspace(-0.93, 0.96, levels)
+    expected = line_cells(t_x, t_y, sign)
+    tracemalloc.start()
+    for gap in (0.0, 1.2e-16, 1e-12, 1e-9, 1e-6, 1e-4):
+        pair = ql.UniformCopulaPair(sign * (1 - gap), 2.0, 0.5)
+        cells = pair.joint_cells(2.0 * t_x, 0.5 * t_y)
+        # thresholds of X and Y that are closer than the law is wide share the mass between
+        width = np.sqrt(gap)
+        for ours, line in zip(cells, expected, strict=True):
+            assert_allclose(ours, line, atol=1e-14 + width)
+        assert_allclose(cells[0].sum(axis=1), pair.cell_moments(2.0 * t_x)[0], atol=1e-14)
+        assert_allclose(cells[0].sum(axis=0), pair.cell_moments(0.5 * t_y, "y")[0], atol=1e-14)
+        assert_allclose(cells[1].sum(), pair.mean_product, atol=1e-14)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
+@pytest.mark.parametrize("gap", [1e-4, 1e-8, 1e-12])
+def test_uniform_copula_near_the_line_equals_adaptive_quadrature(gap):
+    pair = ql.UniformCopulaPair(1 - gap)
+    gap = 1 - pair.rho
+    h, k = 0.4, 0.4 + 0.5 * np.sqrt(gap)
+    mass = pair.joint_cells([h], [k])[0]
+    short = 2 * np.sin(np.pi * gap / 12) ** 2 + np.sqrt(3) * np.sin(np.pi * gap / 6)  # 1 - r
+    q = np.sqrt(short * (2 - short))
+    z_h, z_k = (ndtri(0.5 + t / np.sqrt(12)) for t in (h, k))
+
+    def above(z):  # X in the lower cell, Y in the upper
+        return np.exp(-z * z / 2) / np.sqrt(2 * np.pi) * ndtr((z - z_k - short * z) / q)
+
+    crossed = quad(above, z_h - 12 * q, z_h, epsabs=0, epsrel=1e-10)[0]
+    # rounding of z over the width of the step, sqrt(gap)
+    assert_allclose(mass[0, 1], crossed, rtol=1e-9 + 1e-14 / np.sqrt(gap))
+
+
+def test_uniform_copula_on_a_line_has_no_joint_density():
+    for rho in (1.0, -1.0):
+        pair = ql.UniformCopulaPair(rho)
+        assert pair.copula_rho == rho
+        with pytest.raises(ValueError, match="lies on a line and has no joint density"):
+            pair.joint_pdf(0.1, 0.1)
+
+
+def test_a_law_of_the_fall_back_on_a_line():
+    """At |rho| = 1 the fall-back is one-dimensional, and just inside it takes bounded memory."""
+
+    class Plain(ql.GaussianPair):
+        conditional_cells = Pair.conditional_cells
+        joint_cells = Pair.joint_cells
+
+    for rho in (1.0, -1.0):
+        plain, closed = Plain(rho, 2.0, 0.5), ql.GaussianPair(rho, 2.0, 0.5)
+        for ours, theirs in zip(
+            plain.joint_cells(2.0 * T_X, 0.5 * T_Y),
+            closed.joint_cells(2.0 * T_X, 0.5 * T_Y),
+            strict=True,
+        ):
+            assert_allclose(ours, theirs, atol=1e-13)
+    tracemalloc.start()
+    plain, closed = Plain(1 - 1e-9), ql.GaussianPair(1 - 1e-9)
+    mass, _ = plain.joint_cells(T_X, T_Y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6
+    assert_allclose(mass, closed.joint_cells(T_X, T_Y)[0], atol=1e-6)
+
+
+def test_resolving_steps_takes_few_panels():
+    edges, steps = np.linspace(-9.0, 9.0, 37), np.linspace(-3.0, 3.0, 200)
+    for width in (0.0, 1e-300, 1e-16, 1e-9, 1e-3, 0.05, 0.2):
+        fine = resolve_steps(edges, steps, width)
+        assert np.all(np.isin(edges, fine))
+        assert fine.size <= edges.size + 10 * steps.size
+        middle = 0.5 * (fine[1:] + fine[:-1])
+        near = np.abs(middle[:, None] - steps).min(axis=1) < 7 * width
+        # spacing of floats of size 3
+        assert np.all(np.diff(fine)[near] <= 2 * width * (1 + 1e-9) + 1e-15)
+    assert np.all(np.isin(steps, resolve_steps(edges, steps, 0.0)))
 
 
 def test_uniform_copula_cells_equal_sampled_ones():

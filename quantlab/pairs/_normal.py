@@ -66,14 +66,20 @@ def conditional_normal_cells(
 ) -> tuple[FloatArray, FloatArray]:
     """P(Y in cell | X = z) and E[Y; Y in cell | X = z]: z (..., I), result (..., I, J + 1)."""
     q = np.sqrt((1 - rho) * (1 + rho))
+    if q == 0.0:
+        return line_conditional_cells(rho * z, thresholds)
     mean = rho * z[..., :, None]
     t = thresholds[..., None, :]
-    if q == 0.0:
-        cell = np.sum(mean > t, axis=-1, keepdims=True)
-        mass = (cell == np.arange(t.shape[-1] + 1)).astype(np.float64)
-        return mass, mean * mass
     mass, first = normal_cells((t - mean) / q)
     return mass, mean * mass + q * first
+
+
+def line_conditional_cells(y: FloatArray, thresholds: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The same where Y is known: y (..., I)."""
+    y, t = y[..., :, None], thresholds[..., None, :]
+    cell = np.sum(y > t, axis=-1, keepdims=True)
+    mass = (cell == np.arange(t.shape[-1] + 1)).astype(np.float64)
+    return mass, y * mass
 
 
 def joint_normal_cells(h: FloatArray, k: FloatArray, rho: float) -> tuple[FloatArray, FloatArray]:

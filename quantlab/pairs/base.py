@@ -9,11 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _validate as check
+from quantlab.pairs._normal import line_conditional_cells
 from quantlab.pairs._quadrature import cell_sums, gauss_nodes, marginal_edges, resolve_steps
 
 Operand = Literal["x", "y"]
 OPERANDS: tuple[Operand, Operand] = ("x", "y")
 FloatArray = NDArray[np.float64]
+
+# values of the fall-back's temporaries: panels, and given values, are taken in such groups
+_TABLE = 1 << 19
+_GIVEN = 32
 
 
 class Pair(ABC):
@@ -34,8 +39,9 @@ class Pair(ABC):
     A law must give the abstract members. With `joint_pdf` it also has its exact error and its
     finite-K designs: `cell_moments`, `conditional_cells` and `joint_cells` fall back on
     Gauss-Legendre panels that end at the thresholds and resolve the conditional law's steps, of
-    width sqrt(1 - rho^2). The fall-back needs smooth densities and |rho| <= 0.999 (1e-10 there);
-    the laws of this package override it with closed forms and hold for every rho.
+    width sqrt(1 - rho^2); at |rho| = 1, where Y = +-X sigma_y / sigma_x, one axis is enough.
+    The fall-back needs smooth densities and, inside, |rho| <= 0.999 (1e-10 there); the laws of
+    this package override it with closed forms and hold for every rho.
 
     References
     ----------
@@ -125,14 +131,22 @@ class Pair(ABC):
         x, t = np.asarray(x, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
         other: Operand = "y" if operand == "x" else "x"
         slope = self.rho * self.sigma(other) / self.sigma(operand)
-        width = np.sqrt(1 - self.rho**2) * self.sigma(other)
-        edges = resolve_steps(self._panel_edges(t, other), slope * x, width)
-        y, dy = gauss_nodes(edges)
-        given = x[:, None, None]
-        joint = self.joint_pdf(given, y) if operand == "x" else self.joint_pdf(y, given)
-        density = joint * dy / self.pdf(x, operand)[:, None, None]
-        mass = cell_sums(density.sum(axis=2).T, edges, t).T
-        return mass, cell_sums((density * y).sum(axis=2).T, edges, t).T
+        if abs(self.rho) == 1.0:
+            return line_conditional_cells(slope * x, t)
+        width = np.sqrt((1 - self.rho) * (1 + self.rho)) * self.sigma(other)
+        mass, first = np.empty((2, x.size, t.size + 1))
+        # neighbours share their panels: a panel of one's step is idle for those far from it
+        order = np.argsort(x)
+        for start in range(0, x.size, _GIVEN):
+            rows = order[start : start + _GIVEN]
+            edges = resolve_steps(self._panel_edges(t, other), slope * x[rows], width)
+            y, dy = gauss_nodes(edges)
+            given = x[rows, None, None]
+            joint = self.joint_pdf(given, y) if operand == "x" else self.joint_pdf(y, given)
+            density = joint * dy / self.pdf(x[rows], operand)[:, None, None]
+            mass[rows] = cell_sums(density.sum(axis=2).T, edges, t).T
+            first[rows] = cell_sums((density * y).sum(axis=2).T, edges, t).T
+        return mass, first
 
     def joint_cells(
         self, thresholds_x: ArrayLike, thresholds_y: ArrayLike
@@ -149,13 +163,34 @@ class Pair(ABC):
         """
         t_x = np.asarray(thresholds_x, dtype=np.float64)
         t_y = np.asarray(thresholds_y, dtype=np.float64)
+        if abs(self.rho) == 1.0:
+            return self._line_cells(t_x, t_y)
         edges, x, density = self._mass_nodes(t_x, "x", t_y)
-        mass, first = self.conditional_cells(x.ravel(), t_y, "x")
-        density = density.reshape(-1, 1)
-        shape = (*x.shape, -1)
-        mass = (mass * density).reshape(shape).sum(axis=1)
-        first = (first * density * x.reshape(-1, 1)).reshape(shape).sum(axis=1)
+        mass, first = np.empty((2, x.shape[0], t_y.size + 1))
+        group = max(1, _TABLE // (x.shape[1] * mass.shape[1]))
+        for start in range(0, x.shape[0], group):
+            part = slice(start, start + group)
+            cells = self.conditional_cells(x[part].ravel(), t_y, "x")
+            p, e = (table.reshape(*x[part].shape, -1) for table in cells)
+            mass[part] = np.einsum("pnj,pn->pj", p, density[part])
+            first[part] = np.einsum("pnj,pn->pj", e, density[part] * x[part])
         return cell_sums(mass, edges, t_x), cell_sums(first, edges, t_x)
+
+    def _line_cells(self, t_x: FloatArray, t_y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """|rho| = 1: cells of X cut by those of Y = slope X are intervals of X."""
+        slope = self.rho * self.sigma_y / self.sigma_x
+        steps = np.sort(t_y / slope)
+        cuts = np.union1d(t_x, steps)
+        edges, x, density = self._mass_nodes(cuts, "x", np.empty(0))
+        panels = np.stack([(density * x**p).sum(axis=1) for p in (0, 2)], axis=1)
+        intervals = cell_sums(panels, edges, cuts)
+        inside = np.append(cuts, np.inf)  # the upper end of an interval is in it
+        i, j = np.searchsorted(t_x, inside), np.searchsorted(steps, inside)
+        if slope < 0:
+            j = t_y.size - j
+        cells = np.zeros((t_x.size + 1, t_y.size + 1, 2))
+        np.add.at(cells, (i, j), intervals)
+        return cells[..., 0], slope * cells[..., 1]
 
     def sigma(self, operand: Operand = "x") -> float:
         """Standard deviation of one operand."""
@@ -179,7 +214,7 @@ class Pair(ABC):
         if steps.size and self.rho:
             other: Operand = "y" if operand == "x" else "x"
             slope = self.sigma(operand) / self.rho
-            width = np.sqrt(1 - self.rho**2) * abs(slope)
+            width = np.sqrt((1 - self.rho) * (1 + self.rho)) * abs(slope)
             edges = resolve_steps(edges, steps * (slope / self.sigma(other)), width)
         x, dx = gauss_nodes(edges)
         return edges, x, self.pdf(x, operand) * dx

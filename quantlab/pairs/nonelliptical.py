@@ -103,7 +103,7 @@ class UniformCopulaPair(Pair):
     Notes
     -----
     Derived in notebooks/03. E[Y^2 | x] and the conditional cells are closed (Owen's T); the joint
-    cells are Gauss-Legendre panels in Z_X, right to about 1e-13 for |rho| <= 0.999.
+    cells are Gauss-Legendre panels in Z_X, right to about 1e-13 for every rho.
 
     Examples
     --------
@@ -123,7 +123,16 @@ class UniformCopulaPair(Pair):
     @property
     def copula_rho(self) -> float:
         """r, the correlation of the normal variables behind X and Y."""
+        if abs(self.rho) == 1.0:  # 2 sin(pi / 6) rounds to less than 1
+            return self.rho
         return float(2 * np.sin(np.pi * self.rho / 6))
+
+    @property
+    def _noise(self) -> float:
+        """sqrt(1 - r^2), without the cancellation near |rho| = 1."""
+        angle = np.pi * (1 - abs(self.rho)) / 6
+        short = 2 * np.sin(angle / 2) ** 2 + _ROOT3 * np.sin(angle)  # 1 - |r|
+        return float(np.sqrt(short * (2 - short)))
 
     @property
     def mean_product(self) -> float:
@@ -153,7 +162,7 @@ class UniformCopulaPair(Pair):
         return self._weight(self._normal(x, operand), other)
 
     def _weight(self, z: FloatArray, other_sigma: float) -> FloatArray:
-        q2 = 1 - self.copula_rho**2
+        q2 = self._noise**2
         h = self.copula_rho * z / np.sqrt(1 + q2)
         # V = Phi(Z_Y): E[V | z] = Phi(h), E[V^2 | z] = Phi(h) - 2 T(h, 1 / sqrt(1 + 2 q^2))
         return (3 * other_sigma**2) * (1 - 8 * scipy.special.owens_t(h, 1 / np.sqrt(1 + 2 * q2)))
@@ -170,14 +179,16 @@ class UniformCopulaPair(Pair):
         other: Operand = "y" if operand == "x" else "x"
         z = self._normal(thresholds, other)
         mean = self.copula_rho * self._normal(x, operand)[:, None]
-        q = np.sqrt(1 - self.copula_rho**2)
+        q = self._noise
         full = np.sqrt(1 + q * q)
-        if q == 0.0:
-            below = (mean <= z).astype(np.float64)
-            level = below * scipy.special.ndtr(mean)
-        else:
-            below = scipy.special.ndtr((z - mean) / q)
-            level = bivariate_cdf(mean / full, (z - mean) / q, -q / full)
+        below = (mean <= z).astype(np.float64)
+        level = below * scipy.special.ndtr(mean / full)
+        # further than 9 deviations from its threshold a value is on one side of it
+        rows, columns = np.nonzero(np.abs(z - mean) < 9 * q)
+        if rows.size:
+            near, centre = (z[columns] - mean[rows, 0]) / q, mean[rows, 0] / full
+            below[rows, columns] = scipy.special.ndtr(near)
+            level[rows, columns] = bivariate_cdf(centre, near, -q / full)
         ends = np.ones_like(mean), scipy.special.ndtr(mean / full)
         mass, first = (
             np.diff(np.concatenate([np.zeros_like(mean), values, end], axis=1))
@@ -210,9 +221,7 @@ class UniformCopulaPair(Pair):
         edges = np.union1d(np.linspace(-9, 9, 37), self._normal(thresholds, operand))
         r = self.copula_rho
         if steps.size and r:
-            edges = resolve_steps(
-                edges, self._normal(steps, other) / r, np.sqrt(1 - r * r) / abs(r)
-            )
+            edges = resolve_steps(edges, self._normal(steps, other) / r, self._noise / abs(r))
         z, dz = gauss_nodes(edges)
         scale = _ROOT3 * self.sigma(operand)
         x = scale * (2 * scipy.special.ndtr(z) - 1)
