@@ -7,11 +7,12 @@ from functools import cached_property
 
 import numpy as np
 import scipy  # its subpackages load on first use
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _validate as check
 from quantlab.pairs._mixture import Components
 from quantlab.pairs._normal import tail_differences
+from quantlab.pairs._quadrature import gauss_nodes, resolve_steps
 from quantlab.pairs.base import FloatArray, Operand
 from quantlab.pairs.elliptical import (
     LOG_STEP,
@@ -22,6 +23,9 @@ from quantlab.pairs.elliptical import (
     log_nodes,
     quadratic_form,
 )
+
+# joint cells of operands' cells with less mass are computed apart; e^-_REACH of it is left out
+_FAR, _REACH = 1e-11, 42.0
 
 
 @dataclass(frozen=True)
@@ -130,15 +134,66 @@ class StudentTPair(EllipticalPair):
             return super().conditional_cells(x, thresholds, operand)
         width = q * np.sqrt((nu - 2 + u * u) / (nu + 1))
         z = (np.asarray(thresholds, dtype=np.float64) / other - self.rho * u) / width
-        cdf = np.pad(scipy.special.stdtr(nu + 1, z), ((0, 0), (1, 1)))
-        cdf[:, -1] = 1.0
-        mass = np.diff(cdf)
+        ends = np.pad(z, ((0, 0), (1, 1)))
+        tail = scipy.special.stdtr(nu + 1, -np.abs(ends))
+        tail[:, [0, -1]] = 0.0
+        mass = tail_differences(tail, ends)
         gamma = scipy.special.gammaln
         peak = np.exp(gamma(nu / 2 + 1) - gamma((nu + 1) / 2)) / np.sqrt(np.pi * (nu + 1))
         # int z f = -(nu + 1 + z^2) f / nu for a t density f of nu + 1 degrees
         below = -peak * (nu + 1) / nu * np.exp(-0.5 * nu * np.log1p(z * z / (nu + 1)))
         first = np.diff(np.pad(below, ((0, 0), (1, 1))))
         return mass, other * (self.rho * u * mass + width * first)
+
+    def joint_cells(
+        self, thresholds_x: ArrayLike, thresholds_y: ArrayLike
+    ) -> tuple[FloatArray, FloatArray]:
+        # the mixture's differences are right to 1e-16, which far centres' fourth powers magnify
+        t_x = np.asarray(thresholds_x, dtype=np.float64)
+        t_y = np.asarray(thresholds_y, dtype=np.float64)
+        mass, first = super().joint_cells(t_x, t_y)
+        if abs(self.rho) < 1:
+            rare_x, rare_y = self.cell_moments(t_x, "x")[0], self.cell_moments(t_y, "y")[0]
+            # a cell is taken from the rarer side, by which its error then scales
+            self._far_cells(mass, first, t_x, t_y, "x", rare_x[:, None] <= rare_y)
+            self._far_cells(mass.T, first.T, t_y, t_x, "y", rare_y[:, None] < rare_x)
+        return mass, first
+
+    def _far_cells(
+        self,
+        mass: FloatArray,
+        first: FloatArray,
+        own: FloatArray,
+        others: FloatArray,
+        operand: Operand,
+        wanted: NDArray[np.bool_],
+    ) -> None:
+        """Overwrite the `wanted` joint cells in rows of little mass: panels in v, given X = x.
+
+        v = arsinh(u / sqrt(nu - 2)): there the tail's panels are alike, and so are the
+        conditional law's steps, of width sqrt(1 - rho^2) / (|rho| sqrt(nu + 1)).
+        """
+        far = self.cell_moments(own, operand)[0] < _FAR
+        if not far.any():
+            return
+        nu, unit = self.nu, np.sqrt(self.nu - 2)
+        cuts = np.arcsinh(own / (self.sigma(operand) * unit))
+        low, high = cuts[0] - _REACH / (nu - 2), cuts[-1] + _REACH / (nu - 2)
+        edges = np.union1d(cuts, np.linspace(low, high, int(4 * (high - low)) + 2))
+        if self.rho:
+            other: Operand = "y" if operand == "x" else "x"
+            steps = np.arcsinh(others / (self.sigma(other) * unit * self.rho))
+            width = np.sqrt((1 - self.rho) * (1 + self.rho) / (nu + 1)) / abs(self.rho)
+            edges = resolve_steps(edges, steps, float(width))
+        nodes, weights = gauss_nodes(edges)
+        cell = np.searchsorted(cuts, 0.5 * (edges[1:] + edges[:-1]))
+        for i in np.flatnonzero(far):
+            v, dv = nodes[cell == i].ravel(), weights[cell == i].ravel()
+            x = self.sigma(operand) * unit * np.sinh(v)
+            density = self.pdf(x, operand) * self.sigma(operand) * unit * np.cosh(v) * dv
+            p, e = self.conditional_cells(x, others, operand)
+            mass[i, wanted[i]] = (density @ p)[wanted[i]]
+            first[i, wanted[i]] = ((density * x) @ e)[wanted[i]]
 
     def score(self, u: ArrayLike) -> FloatArray:
         square = np.square(np.asarray(u, dtype=np.float64))
