@@ -179,7 +179,7 @@ class StudentTPair(EllipticalPair):
         nu, unit = self.nu, np.sqrt(self.nu - 2)
         cuts = np.arcsinh(own / (self.sigma(operand) * unit))
         low, high = cuts[0] - _REACH / (nu - 2), cuts[-1] + _REACH / (nu - 2)
-        edges = np.union1d(cuts, np.linspace(low, high, int(4 * (high - low)) + 2))
+        edges = np.union1d(cuts, np.linspace(low, high, int(2 * (high - low)) + 2))
         if self.rho:
             other: Operand = "y" if operand == "x" else "x"
             steps = np.arcsinh(others / (self.sigma(other) * unit * self.rho))
