@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import panel as pn
 from bokeh.server.connection import ServerConnection
+from panel.io.application import build_applications
 from threadpoolctl import threadpool_limits
 from tornado.ioloop import PeriodicCallback
 from tornado.process import task_id
@@ -21,6 +22,7 @@ from tornado.websocket import WebSocketClosedError
 
 from dashboard.admin import AdminPage
 from dashboard.app import TITLE, _document
+from dashboard.arrivals import Arrivals
 from dashboard.limits import LIMITS, MEGABYTE
 from dashboard.measurements import measurements
 from dashboard.memory import Collector
@@ -80,10 +82,12 @@ def serve(
     parent = os.getpid()
     if processes > 1:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    applications = build_applications({"/": _document}, title=TITLE)
+    applications["/"].add(Arrivals())
     try:
         server = pn.serve(
-            {"/": _document}, port=port, address=address, prefix=prefix, show=False, start=False,
-            title=TITLE, verbose=False, num_procs=processes, extra_patterns=patterns,
+            applications, port=port, address=address, prefix=prefix, show=False, start=False,
+            verbose=False, num_procs=processes, extra_patterns=patterns,
             websocket_origin=[*browser_origins(address, port), *origins],
             websocket_max_message_size=LIMITS.message,
             **(guard(password) if password is not None else {}),

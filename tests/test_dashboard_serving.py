@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
@@ -24,6 +25,7 @@ from bokeh.client import ClientSession, pull_session
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from dashboard.arrivals import Arrivals
 from dashboard.memory import Collector
 from dashboard.serving import browser_origins, is_loopback, url
 from quantlab.notebook import proxied_server
@@ -266,3 +268,23 @@ def test_closed_sessions_are_collected_and_open_ones_are_set_aside() -> None:
         assert [name for name in gone if gone[name]() is not None] == ["10", "11"]
     finally:
         gc.unfreeze()
+
+
+def test_who_has_a_page_comes_before_the_next_is_built() -> None:
+    order: list[str] = []
+
+    async def main() -> None:
+        arrivals = Arrivals()
+
+        async def visit(who: int) -> None:
+            await arrivals.on_session_created(Mock())
+            order.append(f"{who} built")
+            time.sleep(0.05)
+            for _ in range(8):  # what a page takes to reach its browser
+                await asyncio.sleep(0)
+            order.append(f"{who} sent")
+
+        await asyncio.gather(*(visit(who) for who in range(4)))
+
+    asyncio.run(main())
+    assert order == [f"{who} {step}" for who in range(4) for step in ("built", "sent")]
