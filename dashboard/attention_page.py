@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache, partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -87,12 +88,13 @@ class AttentionPage:
         self.map_text.text = (
             f"<b>Layer {layer}, head {head}: ρ = {decimal(rho, 3)}</b>; all heads lie between "
             f"{decimal(all_rho.min(), 2)} and {decimal(all_rho.max(), 2)}, all below 1/√3 in size. "
-            "Choose another by a click, or with Input: Attention."
+            "Choose another by a click, or by layer and head."
         )
         request = self.state.request()
         problem = Problem(ATTENTION, rho, attention(layer, head).pair.inner_dim, 0, layer, head)
-        self.background.run("logits", partial(_logits, problem, request), self._show_logits,
-                            self._failed)  # fmt: skip
+        request = replace(request, problem=problem, designs=self.state.chosen_designs())
+        self.background.run("logits", partial(_logits, request),
+                            partial(self._show_logits, request), self._failed)  # fmt: skip
 
     def _draw_map(self) -> None:
         heads = [(layer, head) for layer in range(_LAYERS) for head in range(_HEADS)]
@@ -116,22 +118,34 @@ class AttentionPage:
         self.status.text = f'<span class="problem">{escape(sentence)}</span>'
         self.count.disabled = False
 
-    def _show_logits(self, found: dict[str, Any]) -> None:
+    def _show_logits(self, request: Request, found: dict[str, Any]) -> None:
         limit = float(np.max(np.abs(found["exact"])))
         self.mapper.low, self.mapper.high = -limit, limit
         self.logits[0].data = {"logits": [found["exact"]]}
-        self.logits[1].data = {"logits": [found["coded"]]}
+        self.logits[1].data = {"logits": [found["coded"]] if found["nmse"] else []}
         self.logit_text.text = (
             f"Layer {self.state.layer}, head {self.state.head}: {found['exact'].shape[0]} queries "
             f"against as many keys, colours from −{limit:.3g} to {limit:.3g} in both pictures."
         )
         best, nmse = found["design"], found["nmse"]
+        if not nmse:
+            chosen = "None of the chosen designs has so many levels." if request.designs else ""
+            self.coded_text.text = chosen or "Choose a design to compare."
+            return
+        if self.state.heads and self.state.awaits_guess:
+            self.coded_text.text = "Hidden until a guess is committed, under <b>Density</b>."
+            return
         worst = max(nmse, key=lambda name: nmse[name])
         self.coded_text.text = (
-            f"<b>{DESIGN_LABELS[best]}, K = {self.state.k_x}</b>, loses "
-            f"<b>{scientific(nmse[best])}</b> of the logits’ energy, the least of the designs "
-            f"chosen; {DESIGN_LABELS[worst]} {scientific(nmse[worst])}, the most."
+            f"<b>{DESIGN_LABELS[best]}, {request.levels}</b>, loses "
+            f"<b>{scientific(nmse[best])}</b> of the logits’ energy"
         )
+        if len(nmse) > 1:
+            self.coded_text.text += (
+                ", the least of the designs chosen; "
+                f"{DESIGN_LABELS[worst]} {scientific(nmse[worst])}, the most"
+            )
+        self.coded_text.text += "."
 
     def _count(self) -> None:
         self.count.disabled = True
@@ -214,25 +228,24 @@ def _table(bits: int, task: Task) -> AttentionTable:
     return _wins(bits)
 
 
-def _logits(problem: Problem, request: Request, task: Task) -> dict[str, Any]:
-    """Exact and coded logits of the first held-out sequence, with each shown design's error."""
+def _logits(request: Request, task: Task) -> dict[str, Any]:
+    """Exact and coded logits of the first held-out sequence, with each design's error."""
+    problem = request.problem
     a, b = next(iter(attention(problem.layer, problem.head).data.held_out.pairs()))
     exact = a @ b
     energy = float(np.mean(np.square(exact, dtype=np.float64)))
     shown = [
         name
-        for name in (*request.designs, "empirical")
+        for name in request.designs
         if max(request.k_x, request.k_y) <= most_levels(problem, name)
     ]
     nmse, coded = {}, {}
-    for name in dict.fromkeys(shown):
+    for name in shown:
         if task.cancelled:
             break
         cb_x, cb_y = codebooks(problem, name, request.k_x, request.k_y)
         coded[name] = matmul(encode(a, cb_x), encode(b, cb_y), route="fp32")
         error = float(np.mean(np.square(exact - coded[name], dtype=np.float64)))
         nmse[name] = error / energy
-    if not nmse:
-        raise ValueError("no design is shown: choose one")
-    best = min(nmse, key=lambda name: nmse[name])
-    return {"exact": exact, "coded": coded[best], "design": best, "nmse": nmse}
+    best = min(nmse, key=lambda name: nmse[name], default="")
+    return {"exact": exact, "coded": coded.get(best), "design": best, "nmse": nmse}

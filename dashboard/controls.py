@@ -16,6 +16,7 @@ from dashboard.state import (
     STUDENT_T,
     SYNTHETIC,
     DashboardState,
+    expected,
 )
 from dashboard.theme import NUMBER_STYLE, WIDGET_STYLE
 from quantlab import CRITICAL_RHO
@@ -36,20 +37,23 @@ _RHO_MARKS = [
 ]
 #: What a slider does in the browser: write its value where the drawing code reads it.
 _COPY = "setting.data = {...setting.data, %s: [%s]};"
-#: There and back over all correlations, at a pace that one can talk to.
+#: There and back over all correlations, at a pace that one can talk to; it ends when anything else
+#: moves the slider, or when the page has no use for it.
 _PLAY = """
 const rho = slider.data;
-if (button.timer) {
+const stop = () => {
   clearInterval(button.timer);
   button.timer = null;
   button.data.label = "Play ρ";
-} else {
-  let step = 0.02;
+};
+if (button.timer) stop();
+else {
+  let step = 0.02, last = rho.value;
   button.data.label = "Pause";
   button.timer = setInterval(() => {
-    if (rho.disabled) return;
-    if (rho.value + step > 1 || rho.value + step < -1) step = -step;
-    rho.value = Math.round(100 * (rho.value + step)) / 100;
+    if (!button.visible || rho.value !== last) return stop();
+    if (last + step > 1 || last + step < -1) step = -step;
+    rho.value = last = Math.round(100 * (last + step)) / 100;
   }, 100);
 }
 """
@@ -68,7 +72,7 @@ class Controls:
         heads = state.param.head.bounds[1] + 1
         layers = state.param.layer.bounds[1] + 1
         self.rho = self._bind(
-            pmui.FloatSlider, "rho", start=-1, end=1, step=0.01, format="0.00", marks=_RHO_MARKS
+            pmui.FloatSlider, "rho", start=-1, end=1, step=0.01, format="0.00[00]", marks=_RHO_MARKS
         )
         self.k_x = self._bind(pmui.DiscreteSlider, "k_x", options=_stops(state.k_x))
         self.k_y = self._bind(pmui.DiscreteSlider, "k_y", options=_stops(state.k_y))
@@ -117,7 +121,17 @@ class Controls:
             "designs": (self.designs,),
             "seed": (self.seed, self.reset),
         }
+        #: what has no effect, by page
+        self._idle = {
+            "error": (self.operand,),
+            "codebooks": (self.designs,),
+            "attention": (
+                self.source, self.law, self.nu, self.rho, self.play, self.inner_dim, self.operand,
+                self.seed,
+            ),
+        }  # fmt: skip
         self._panels = self._layout()
+        self._widgets = [_widgets(panel) for panel in self._panels]
         self.refresh()
 
     def refresh(self) -> None:
@@ -125,22 +139,27 @@ class Controls:
         heads = self.state.source == ATTENTION
         self.rho.disabled = heads
         self.rho.label = "Estimated correlation ρ" if heads else self.state.param.rho.label
-        self.layer.visible = self.head.visible = heads
-        self.inner_dim.visible = self.seed.visible = self.law.visible = not heads
-        self.nu.visible = not heads and self.state.law == STUDENT_T
-        self.gain.visible = self.state.page == "error"
-        self.play.visible = not heads
-        for widget in (self.source, self.k_x, self.k_y, self.linked, self.operand, self.designs):
-            widget.visible = True
-        self.reset.visible = True
-        hidden = self.state.hide
-        for name, widgets in self._groups.items():
+        page = self.state.page
+        away = set(self._idle.get(page, ()))
+        for name in self.state.hide:
+            away |= set(self._groups.get(name, ()))
+        if heads:
+            away |= {self.inner_dim, self.seed, self.law, self.nu, self.play}
+        elif page != "attention":
+            away |= {self.layer, self.head}
+        if self.state.law != STUDENT_T:
+            away.add(self.nu)
+        if page != "error":
+            away.add(self.gain)
+        for panel, widgets in zip(self._panels, self._widgets, strict=True):
             for widget in widgets:
-                widget.visible = widget.visible and name not in hidden
-        for panel in self.panels():
-            panel.visible = self.state.page not in OWN_CONTROLS
+                widget.visible = page not in OWN_CONTROLS and widget not in away
+            panel.visible = any(widget.visible for widget in widgets)
         self.k_y.disabled = self.state.linked
-        self.operand.options = {"Queries": "x", "Keys": "y"} if heads else {"A": "x", "B": "y"}
+        operands = {"Queries": "x", "Keys": "y"} if heads else {"A": "x", "B": "y"}
+        if self.operand.options != operands:
+            self.operand.options = operands
+            self.operand.param.trigger("value")  # the browser knows it by its label
 
     def panels(self) -> list[pn.viewable.Viewable]:
         """What one slides all the time, and the rest."""
@@ -168,16 +187,20 @@ class Controls:
         widget._debounce = _GATHER
 
         def to_state(event: Any) -> None:
+            if event.new == getattr(self.state, name):
+                return
             try:
                 setattr(self.state, name, event.new)
-            except (TypeError, ValueError) as error:
-                self.state.notice = f"{parameter.label}: {error}"
+                self.state.notice = ""
+            except (TypeError, ValueError):
+                self.state.notice = f"{parameter.label}: {expected(parameter)}."
                 widget.value = getattr(self.state, name)
 
-        def to_widget(event: Any) -> None:
-            if kind is pmui.DiscreteSlider and event.new not in widget.options:
-                widget.options = sorted({*widget.options, event.new})
-            widget.value = event.new
+        def to_widget(_: Any) -> None:
+            value = getattr(self.state, name)  # what followed the event may have changed it again
+            if kind is pmui.DiscreteSlider and value not in widget.options:
+                widget.options = sorted({*widget.options, value})
+            widget.value = value
 
         widget.param.watch(to_state, "value")
         self.state.param.watch(to_widget, name)
@@ -189,6 +212,10 @@ def _panel(*widgets: pn.viewable.Viewable, area: str) -> pn.Column:
         *widgets, styles={"grid-area": area}, css_classes=["panel", "controls"],
         stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
     )  # fmt: skip
+
+
+def _widgets(panel: pn.Column) -> list[pn.widgets.WidgetBase]:
+    return list(panel.select(pn.widgets.WidgetBase))
 
 
 def _stops(value: int) -> list[int]:

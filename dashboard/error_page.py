@@ -68,7 +68,7 @@ class ErrorPage:
         """A control has moved: what is shown is older than the setting."""
         self.status.text = "measuring …"
         self.guess.refresh()
-        self._table.visible = not self.guess.open
+        self._table.visible = not self.state.awaits_guess
         law = [(MUTED, "dashed", "asymptotic law of λ*, slope −2")]
         if self.state.source == ATTENTION:
             law = []
@@ -111,7 +111,7 @@ class ErrorPage:
         present = (request.k_x, request.k_y)
         rows, lines = [], []
         for (name, k_x, k_y), (asked, point) in list(self._known.items()):
-            if self.guess.open:
+            if self.state.awaits_guess:
                 break
             here = (k_x, k_y) == present
             if not here and not (k_x == k_y and k_x in SWEEP):
@@ -141,7 +141,7 @@ class ErrorPage:
             self.readout.text, self.error_text.text = "", "Choose a design to compare."
             self.status.text = ""
             return
-        if self.guess.open:
+        if self.state.awaits_guess:
             self.error_text.text = "Hidden until a guess is committed."
             return
         trials = next(iter(points.values())).trials
@@ -199,10 +199,9 @@ class ErrorPage:
 
     def _sentence(self, request: Request, points: dict[str, Point]) -> str:
         best = min(points, key=lambda name: points[name].nmse)
-        levels = f"K = {request.k_x}"
+        levels = request.levels
         if request.k_x != request.k_y:
-            alike = equal_levels(request.k_x, request.k_y)
-            levels += f" and {request.k_y} (like {alike:.0f} each)"
+            levels += f" (like {equal_levels(request.k_x, request.k_y):.0f} each)"
         what = "logits" if request.problem.source == ATTENTION else "entries of C"
         return (
             f"With {levels}, the {what} lose <b>{scientific(points[best].nmse)}</b> of their "

@@ -72,7 +72,7 @@ class ErrorStudyPage:
         )
         self.measure.on_click(lambda _: self.deliver(self._measure))
         self.stop.on_click(lambda _: self.deliver(self._stop))
-        self._measured_for: Request | None = None
+        self._measured_for: tuple[Request, bool] | None = None
 
     def view(self) -> pn.viewable.Viewable:
         controls = pn.Column(
@@ -100,13 +100,18 @@ class ErrorStudyPage:
         gain = self.state.gain
         self.here[0].location = (2 / (1 / request.k_x**2 + 1 / request.k_y**2)) ** 0.5
         self.here[1].location = request.problem.inner_dim
-        if self._measured_for not in (None, request):
+        if self._measured_for not in (None, (request, gain)):
+            self._measured_for = None
             self._stop()
+            self.status.text = ""
             self.points.data = {c: [] for c in self.points.column_names}
-        self.measure.disabled = not (self.stop.disabled and has_law(request.problem))
-        if not has_law(request.problem):
+        reason = self._nothing_to_show(request)
+        self.measure.disabled = bool(reason) or not self.stop.disabled
+        if reason:
+            for name in ("exact", "split", "image"):
+                self.background.cancel(name)
             for cell in (self.exact_text, self.split_text, *self.image_texts):
-                cell.text = _HEADS_ONLY
+                cell.text = reason
             for source in (self.curves, self.split, *self.images):
                 source.data = {c: [] for c in source.column_names}
             return
@@ -125,24 +130,35 @@ class ErrorStudyPage:
             + [(MUTED, "dashed", "asymptotic law")]
             + ([(INK, "dotted", "information-theoretic floor")] if floor else [])
         )
-        self.background.run("exact", partial(_exact_curves, request, gain), self._show_exact,
-                            self._failed)  # fmt: skip
+        self.background.run("exact", partial(_exact_curves, request, gain),
+                            partial(self._show_exact, request), self._failed)  # fmt: skip
         self.background.run("split", partial(_splits, request), partial(self._show_split, request),
                             self._failed)  # fmt: skip
         self.background.run("image", partial(_images, request, gain), self._show_images,
                             self._failed)  # fmt: skip
 
+    def _nothing_to_show(self, request: Request) -> str:
+        """Why the page has no errors to show; empty where it has."""
+        if not has_law(request.problem):
+            return _HEADS_ONLY
+        if not request.designs:
+            return "Choose a design to compare."
+        if self.state.awaits_guess:
+            return "Hidden until a guess is committed, under <b>Density</b>."
+        return ""
+
     def _failed(self, sentence: str) -> None:
         self.status.text = f'<span class="problem">{escape(sentence)}</span>'
 
-    def _show_exact(self, found: dict[str, list[tuple[int, float]]]) -> None:
+    def _show_exact(
+        self, request: Request, found: tuple[dict[str, float], dict[str, list[tuple[int, float]]]]
+    ) -> None:
+        known, curves = found
         rows = [
             ([k for k, _ in curve], [nmse for _, nmse in curve], DESIGN_STYLES[name][0], "solid")
-            for name, curve in found.items()
+            for name, curve in curves.items()
         ]
         self.curves.data = _columns(self.curves, rows + self._references)
-        present = {name: dict(curve).get(self.state.k_x) for name, curve in found.items()}
-        known = {name: nmse for name, nmse in present.items() if nmse is not None}
         gain = ", each with its best gain" if self.state.gain else ""
         if not known:
             self.exact_text.text = "Exact error of each design, a line; points are measured."
@@ -150,7 +166,7 @@ class ErrorStudyPage:
         best = min(known, key=lambda name: known[name])
         worst = max(known, key=lambda name: known[name])
         self.exact_text.text = (
-            f"At K = {self.state.k_x}{gain}, exactly: <b>{DESIGN_LABELS[best]} "
+            f"At {request.levels}{gain}, exactly: <b>{DESIGN_LABELS[best]} "
             f"{scientific(known[best])}</b>, the least; {DESIGN_LABELS[worst]} "
             f"{scientific(known[worst])}, the most."
         )
@@ -169,14 +185,11 @@ class ErrorStudyPage:
                 where = f"from k = {at:,}" if at < 1e6 else "not below a million"
                 takes.append(f"{DESIGN_LABELS[name]} {where}")
         self.split.data = _columns(self.split, rows)
-        levels = f"K = {request.k_x}" + (
-            "" if request.k_x == request.k_y else f" and {request.k_y}"
-        )
         self.split_text.text = (
-            f"With {levels}, <b>bias outweighs variance</b>: {'; '.join(takes)}. "
+            f"With {request.levels}, <b>bias outweighs variance</b>: {'; '.join(takes)}. "
             "One gain on the product takes most of the bias away."
             if takes
-            else f"With {levels}, no design here has a bias: the error is variance alone."
+            else f"With {request.levels}, no design here has a bias: the error is variance alone."
         )
 
     def _show_images(self, found: dict[str, Any]) -> None:
@@ -197,7 +210,8 @@ class ErrorStudyPage:
                 self._mapper.low, self._mapper.high = -limit, limit
 
     def _measure(self) -> None:
-        self._measured_for = request = self.state.request()
+        request = self.state.request()
+        self._measured_for = (request, self.state.gain)
         self.measure.disabled, self.stop.disabled = True, False
         self._say(0, self.trials.value, "waiting for its turn; the server measures one at a time.")
         self.background.run(
@@ -289,19 +303,26 @@ def _shown(request: Request) -> list[str]:
     return [name for name in request.designs if levels <= most_levels(request.problem, name)]
 
 
-def _exact_curves(request: Request, gain: bool, task: Task) -> dict[str, list]:
-    """Few levels first, so that the picture fills from the left."""
-    found: dict[str, list[tuple[int, float]]] = {name: [] for name in request.designs}
+def _exact_curves(
+    request: Request, gain: bool, task: Task
+) -> tuple[dict[str, float], dict[str, list[tuple[int, float]]]]:
+    """nmse at the present levels, and curves over K: few levels first, to fill from the left."""
+
+    def nmse(name: str, k_x: int, k_y: int) -> float:
+        error = exact(request.problem, name, k_x, k_y)
+        return error.nmse_with_gain if gain else error.nmse
+
+    present = {name: nmse(name, request.k_x, request.k_y) for name in _shown(request)}
+    curves: dict[str, list[tuple[int, float]]] = {name: [] for name in request.designs}
     for k in sorted({*SWEEP, request.k_x}):
         for name in request.designs:
             if task.cancelled:
-                return found
+                return present, curves
             if k <= most_levels(request.problem, name):
-                error = exact(request.problem, name, k, k)
-                found[name].append((k, error.nmse_with_gain if gain else error.nmse))
+                curves[name].append((k, nmse(name, k, k)))
         if k in (16, 64):
-            task.progress({name: list(curve) for name, curve in found.items()})
-    return found
+            task.progress((present, {name: list(curve) for name, curve in curves.items()}))
+    return present, curves
 
 
 def _splits(request: Request, task: Task) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import panel_material_ui as pmui
 
 from dashboard.layout import CSS, text
 from dashboard.measurements import Point
-from dashboard.state import DESIGN_LABELS, DashboardState, Request
+from dashboard.state import DESIGN_LABELS, DashboardState
 
 BASELINE = "gaussian_compander"
 
@@ -21,7 +21,6 @@ class Guess:
     def __init__(self, state: DashboardState, committed: Callable[[], None]) -> None:
         self.state = state
         self._committed = committed
-        self._answered: tuple | None = None
         self._words = ""
         self.card = pn.Column(
             css_classes=["panel"], stylesheets=[CSS], styles={"grid-area": "readout"},
@@ -29,22 +28,18 @@ class Guess:
         )  # fmt: skip
         self._form: Form | None = None
 
-    @property
-    def open(self) -> bool:
-        """Whether the present setting still awaits a guess."""
-        return self.state.predict and self._answered != self._setting(self.state.request())
-
     def refresh(self) -> None:
         """A control has moved."""
-        self.card.visible = self.open
-        if self.open:
+        self.card.visible = self.state.awaits_guess
+        if self.state.awaits_guess:
             self._form = self._form or Form(self._commit)
             self._form.offer(self.state.shown_designs())
             self.card.objects = self._form.parts
 
     def verdict(self, points: dict[str, Point]) -> str:
         """What the measurement says of the guess; empty without one."""
-        if self.open or not self._words or not self.state.predict or not points:
+        hidden = self.state.awaits_guess or not self.state.predict
+        if hidden or not self._words or not points:
             return ""
         best = min(points, key=lambda name: points[name].nmse)
         found = escape(DESIGN_LABELS[best])
@@ -53,12 +48,8 @@ class Guess:
             found += f" with {share:.0f} % of the plain design’s error"
         return f"<b>You said {self._words}. Measured: {found}.</b> "
 
-    @staticmethod
-    def _setting(request: Request) -> tuple:
-        return (request.problem, request.k_x, request.k_y)
-
     def _commit(self, best: str, share: int) -> None:
-        self._answered = self._setting(self.state.request())
+        self.state.commit_guess()
         self._words = f"{escape(DESIGN_LABELS[best])} with {share} %"
         self.card.visible = False
         self._committed()
@@ -73,15 +64,15 @@ class Form:
             label="Its error, as a percentage of the plain design’s", start=0, end=200, value=100,
             margin=(8, 6), sizing_mode="stretch_width",
         )  # fmt: skip
-        button = pmui.Button(label="Commit the guess", variant="contained", margin=(8, 6))
-        button.on_click(lambda _: commit(self.best.value, self.share.value))
+        self.button = pmui.Button(label="Commit the guess", variant="contained", margin=(8, 6))
+        self.button.on_click(lambda _: commit(self.best.value, self.share.value))
         question = text(
             "<h2>Predict first</h2>The measured errors are hidden. Look at the densities and at K, "
             "then commit a guess.", "sentence", "guess",
         )  # fmt: skip
         self.parts = [
             pn.pane.Bokeh(question, sizing_mode="stretch_width", margin=0),
-            self.best, self.share, button,
+            self.best, self.share, self.button,
         ]  # fmt: skip
 
     def offer(self, designs: tuple[str, ...]) -> None:
@@ -90,3 +81,4 @@ class Form:
         if self.best.options != options:
             self.best.options = options
             self.best.value = next(iter(options.values()), None)
+            self.button.disabled = not options

@@ -8,8 +8,8 @@ from typing import Any
 from dashboard.state import ATTENTION, STUDENT_T
 from quantlab import CRITICAL_RHO
 
-#: The transition, to the digits that the state keeps.
-_AT = round(CRITICAL_RHO, 4)
+#: The transition, to the digits that the state keeps: the last correlation with one peak.
+_AT = int(1e4 * CRITICAL_RHO) / 1e4
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 // without a closed form here (`closed` is false) is drawn by the server.
 const {rho: [rho], k_x: [k_x], k_y: [k_y], inner_dim: [inner_dim]} = setting.data;
 const {gaussian: [gaussian], closed: [closed], operand: [operand], designs: [designs], texts: [texts]} = scene.data;
-const signed = (value, digits) => value.toFixed(digits).replace("-", "−");
+// a slider's stop in two digits, any other value in four
+const signed = (value) => value.toFixed(Number.isInteger(Number((100 * value).toFixed(6))) ? 2 : 4).replace("-", "−");
 
 if (curve.data.u.length === 0) {
   const u = Float64Array.from({length: 801}, (_, i) => reach * (i / 400 - 1));
@@ -35,8 +36,8 @@ requestAnimationFrame(() => {
     : `<b>One peak, at u = 0.</b> Up to |ρ| = 1/√3 ≈ 0.577 the finest cells stay at zero, where most entries are.`;
   branches.data = {u: found, rho: found.map(() => rho)};
   branch_text.text = texts.length ? texts[1] : split
-    ? `ρ = ${signed(rho, 2)}: the peak <b>has split</b>, u = ±√(3 − 1/ρ²) = ±${peak}.`
-    : `ρ = ${signed(rho, 2)}: <b>one peak</b>. It splits where |ρ| passes 1/√3 ≈ 0.577.`;
+    ? `ρ = ${signed(rho)}: the peak <b>has split</b>, u = ±√(3 − 1/ρ²) = ±${peak}.`
+    : `ρ = ${signed(rho)}: <b>one peak</b>. It splits where |ρ| passes 1/√3 ≈ 0.577.`;
   // 1/K_X^2 + 1/K_Y^2 counts like 2/K^2
   here.location = Math.sqrt(2 / (1 / k_x ** 2 + 1 / k_y ** 2));
   const at_one = gaussian ? quantlab.asymptoteAtOne(rho, inner_dim) : NaN;

@@ -99,6 +99,11 @@ class Request:
     k_y: int
     designs: tuple[str, ...]
 
+    @property
+    def levels(self) -> str:
+        """The numbers of levels, as a sentence names them."""
+        return f"K = {self.k_x}" + ("" if self.k_x == self.k_y else f" and {self.k_y}")
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -171,6 +176,7 @@ class DashboardState(param.Parameterized):
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
         self._synthetic_rho = self.rho
+        self._guessed: tuple | None = None
         self._estimate()
 
     @param.depends("k_x", "linked", watch=True)
@@ -190,6 +196,19 @@ class DashboardState(param.Parameterized):
             self.rho = round(attention(self.layer, self.head).pair.gaussian().rho, 4)
         else:
             self.rho = self._synthetic_rho
+
+    @property
+    def awaits_guess(self) -> bool:
+        """Whether the present setting's errors are hidden until a guess is committed."""
+        return self.predict and self._guessed != self._asked()
+
+    def commit_guess(self) -> None:
+        """The present setting's errors may be seen."""
+        self._guessed = self._asked()
+
+    def _asked(self) -> tuple:
+        request = self.request()
+        return (request.problem, request.k_x, request.k_y)
 
     @property
     def heads(self) -> bool:
@@ -229,12 +248,12 @@ class DashboardState(param.Parameterized):
 
     def shown_designs(self) -> tuple[str, ...]:
         """The chosen designs that the input admits, in the order of `DESIGN_LABELS`."""
-        synthetic = self.source == SYNTHETIC
-        return tuple(
-            name
-            for name in DESIGN_LABELS
-            if name in self.designs and not (synthetic and name in DATA_DESIGNS)
-        )
+        hidden = DATA_DESIGNS if self.source == SYNTHETIC else ()
+        return tuple(name for name in self.chosen_designs() if name not in hidden)
+
+    def chosen_designs(self) -> tuple[str, ...]:
+        """The chosen designs, in the order of `DESIGN_LABELS`."""
+        return tuple(name for name in DESIGN_LABELS if name in self.designs)
 
     def read_query(self, query: Mapping[str, str]) -> list[str]:
         """Take values from a link, each by itself; returns a sentence for each that is refused."""
@@ -325,13 +344,20 @@ def _parse(parameter: param.Parameter, text: str) -> Any:
         if text not in ("0", "1"):
             raise ValueError("expected 0 or 1")
         return text == "1"
-    whole = isinstance(parameter, param.Integer)
     low, high = parameter.bounds
-    expected = f"expected {'an integer' if whole else 'a number'} from {low} to {high}"
     try:
-        value = int(text) if whole else float(text)
+        value = int(text) if isinstance(parameter, param.Integer) else float(text)
     except ValueError:
-        raise ValueError(expected) from None
+        raise ValueError(expected(parameter)) from None
     if not (np.isfinite(value) and low <= value <= high):
-        raise ValueError(expected)
+        raise ValueError(expected(parameter))
     return value
+
+
+def expected(parameter: param.Parameter) -> str:
+    """What a control takes."""
+    if not isinstance(parameter, param.Number):
+        return "expected one of its choices"
+    kind = "an integer" if isinstance(parameter, param.Integer) else "a number"
+    low, high = parameter.bounds
+    return f"expected {kind} from {low} to {high}"

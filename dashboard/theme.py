@@ -68,6 +68,10 @@ NUMBER_STYLE = {
 TABS_STYLE = {
     "& .MuiTabs-root, & .MuiTab-root": {"minHeight": "36px", "fontSize": "14px"},
     "& .MuiTab-root": {"padding": "6px 14px"},
+    # all of them on a phone
+    "@media (max-width: 480px)": {
+        "& .MuiTabs-root .MuiTab-root": {"padding": "6px 5px", "fontSize": "12px", "minWidth": 0},
+    },
 }
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -138,6 +138,29 @@ def test_play_sweeps_rho_and_pauses(dashboard: Dashboard) -> None:
     assert source(page, "branches")["rho"] == stopped
 
 
+def test_play_ends_when_something_else_moves_rho(dashboard: Dashboard) -> None:
+    page = dashboard("?rho=0.5")
+    play, rho = page.get_by_role("button", name="Play ρ"), slider(page, "Correlation ρ")
+    play.click()
+    page.get_by_role("button", name="Tour", exact=True).click()
+    expect(play).to_be_visible()
+    expect(rho).to_have_attribute("aria-valuenow", "0")
+    play.click()
+    page.get_by_role("tab", name="Attention").click()
+    expect(rho).to_be_hidden()
+    page.get_by_role("tab", name="Density").click()
+    expect(play).to_be_visible()
+
+
+def test_the_operand_shown_is_lit_under_any_input(dashboard: Dashboard) -> None:
+    page = dashboard("?operand=y")
+    for given, operand in (("Attention", "Keys"), ("Drawn from a law", "B")):
+        page.get_by_role("button", name=given, exact=True).click()
+        expect(page.get_by_role("button", name=operand, exact=True)).to_have_attribute(
+            "aria-pressed", "true"
+        )
+
+
 def test_predict_first_hides_the_measured_error(dashboard: Dashboard) -> None:
     page = dashboard("?predict=1&designs=gaussian_compander,closed_form")
     commit = page.get_by_role("button", name="Commit the guess")
