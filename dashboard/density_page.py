@@ -48,8 +48,8 @@ REACH, TOP = 4.6, 0.26
 FORK_REACH = 2.6
 #: Shades of the heat map: nothing where l* is low, so that it suits a light and a dark page.
 RIDGE_PALETTE = [f"{SKY}{min(int(1.3 * max(i - 140, 0)), 150):02x}" for i in range(256)]
-#: One unit of the law's pdf and of the weight, on the density's axis: they have their own scale.
-PDF_UNIT, WEIGHT_UNIT = 0.45, 0.045
+#: The law's pdf and the weight at the top of the picture: each has a scale of its own.
+PDF_TOP, WEIGHT_TOP = 0.58, 5.8
 #: Designs whose centres the browser computes.
 BROWSER_DESIGNS = ("gaussian_compander", "closed_form")
 
@@ -178,7 +178,7 @@ class DensityPage:
         u = np.linspace(-REACH, REACH, 401)
         nothing = np.full(u.size, np.nan)
         if problem.gaussian:
-            pdf = PDF_UNIT * np.exp(-u * u / 2) / np.sqrt(2 * np.pi)
+            pdf = np.exp(-u * u / 2) / np.sqrt(2 * np.pi)
             return {"u": u, "pdf": pdf, "weight": nothing, "data": nothing, "optimal": nothing,
                     "plain": nothing}  # fmt: skip
         heads = self.state.heads
@@ -193,8 +193,8 @@ class DensityPage:
         optimal = drawn(PointDensity.optimal(pair, operand))
         return {
             "u": u,
-            "pdf": PDF_UNIT * pair.pdf(u * sigma, operand) * sigma,
-            "weight": WEIGHT_UNIT * pair.weight(u * sigma, operand) / mean_weight,
+            "pdf": pair.pdf(u * sigma, operand) * sigma,
+            "weight": pair.weight(u * sigma, operand) / mean_weight,
             "data": optimal if heads else nothing,
             "optimal": nothing if heads else optimal,
             "plain": nothing if heads else drawn(PointDensity.mse(pair, operand)),
@@ -205,11 +205,12 @@ class DensityPage:
             "", "λ per σ", height=150, x_range=Range1d(-REACH, REACH), y_range=Range1d(0, TOP),
             name="density",
         )  # fmt: skip
-        plot.varea("u", 0, "pdf", source=self.law, fill_color=PDF, fill_alpha=0.75)
-        plot.line("u", "weight", source=self.curve, line_color=MUTED, line_width=1.5,
-                  line_dash="dotted")  # fmt: skip
-        plot.line("u", "weight", source=self.law, line_color=MUTED, line_width=1.5,
-                  line_dash="dotted")  # fmt: skip
+        plot.extra_y_ranges = {"pdf": Range1d(0, PDF_TOP), "weight": Range1d(0, WEIGHT_TOP)}
+        plot.varea("u", 0, "pdf", source=self.law, fill_color=PDF, fill_alpha=0.75,
+                   y_range_name="pdf")  # fmt: skip
+        for source in (self.curve, self.law):
+            plot.line("u", "weight", source=source, line_color=MUTED, line_width=1.5,
+                      line_dash="dotted", y_range_name="weight")  # fmt: skip
         plot.line("u", "plain", source=self.curve, line_color=ORANGE, line_width=2,
                   line_dash="dashed")  # fmt: skip
         plot.line("u", "plain", source=self.law, line_color=ORANGE, line_width=2,

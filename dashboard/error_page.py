@@ -34,9 +34,11 @@ class ErrorPage:
 
     def __init__(self, state: DashboardState, deliver: Deliver) -> None:
         self.state = state
-        columns = ("K", "nmse", "low", "high", "colour", "marker", "size", "alpha")
+        columns = ("K", "nmse", "low", "high", "colour", "marker", "size", "alpha", "design")
         self.points = ColumnDataSource({c: [] for c in columns}, name="points")
-        self.lines = ColumnDataSource({c: [] for c in ("K", "nmse", "colour")}, name="lines")
+        self.lines = ColumnDataSource(
+            {c: [] for c in ("K", "nmse", "colour", "design")}, name="lines"
+        )
         self.asymptote = browser_source("asymptote", "K", "nmse")
         self.law_asymptote = ColumnDataSource({"K": [], "nmse": []}, name="law_asymptote")
         self.here = Span(
@@ -120,13 +122,14 @@ class ErrorPage:
                 fresh = asked.problem == request.problem
                 rows.append(
                     (equal_levels(k_x, k_y), point.nmse, max(point.low, FLOOR), point.high,
-                     *DESIGN_STYLES[name], 12 if here else 7, 1.0 if fresh else 0.15)
+                     *DESIGN_STYLES[name], 12 if here else 7, 1.0 if fresh else 0.15,
+                     DESIGN_LABELS[name])
                 )  # fmt: skip
         for name in request.designs:
-            colour = DESIGN_STYLES[name][0]
-            curve = sorted((row[0], row[1]) for row in rows if row[4] == colour and row[7] == 1.0)
+            colour, label = DESIGN_STYLES[name][0], DESIGN_LABELS[name]
+            curve = sorted((row[0], row[1]) for row in rows if row[8] == label and row[7] == 1.0)
             if curve:
-                lines.append(([k for k, _ in curve], [nmse for _, nmse in curve], colour))
+                lines.append(([k for k, _ in curve], [nmse for _, nmse in curve], colour, label))
         for source, data in ((self.points, rows), (self.lines, lines)):
             columns = list(zip(*data, strict=True)) or [()] * len(source.column_names)
             drawn = {c: list(v) for c, v in zip(source.column_names, columns, strict=True)}

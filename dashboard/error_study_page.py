@@ -47,10 +47,11 @@ class ErrorStudyPage:
     def __init__(self, session: Session) -> None:
         self.state, self.background = session.state, session.background
         self.deliver = session.deliver
-        line = ("x", "y", "colour", "dash")
+        line = ("x", "y", "colour", "dash", "name")
         self.curves = ColumnDataSource({c: [] for c in line}, name="exact_curves")
         self.points = ColumnDataSource(
-            {c: [] for c in ("K", "nmse", "low", "high", "colour", "marker")}, name="study_points"
+            {c: [] for c in ("K", "nmse", "low", "high", "colour", "marker", "design")},
+            name="study_points",
         )
         self.split = ColumnDataSource({c: [] for c in line}, name="split_curves")
         self.here = [
@@ -120,11 +121,13 @@ class ErrorStudyPage:
         at_two /= law.energy(request.problem.inner_dim)
         floor = request.problem.rho == 0 and request.problem.gaussian
         self._references: list[tuple] = [
-            ([2, 256], [at_two, at_two / 128**2], MUTED, "dashed"),
+            ([2, 256], [at_two, at_two / 128**2], MUTED, "dashed", "asymptotic law"),
         ]
         if floor:
             bits = np.linspace(1, 8, 50)
-            self._references.append((2**bits, [floor_nmse(b) for b in bits], INK, "dotdash"))
+            self._references.append(
+                (2**bits, [floor_nmse(b) for b in bits], INK, "dotdash", "floor")
+            )
         self.legend.text = entries(
             [(DESIGN_STYLES[name][0], "line", DESIGN_LABELS[name]) for name in request.designs]
             + [(MUTED, "dashed", "asymptotic law")]
@@ -155,8 +158,9 @@ class ErrorStudyPage:
     ) -> None:
         known, curves = found
         rows = [
-            ([k for k, _ in curve], [nmse for _, nmse in curve], DESIGN_STYLES[name][0], "solid")
+            (*zip(*curve, strict=True), DESIGN_STYLES[name][0], "solid", DESIGN_LABELS[name])
             for name, curve in curves.items()
+            if curve
         ]
         self.curves.data = _columns(self.curves, rows + self._references)
         gain = ", each with its best gain" if self.state.gain else ""
@@ -176,9 +180,9 @@ class ErrorStudyPage:
         for name, s in found.items():
             colour, k = DESIGN_STYLES[name][0], list(s.inner_dims)
             rows += [
-                (k, s.variance, colour, "solid"),
-                (k, np.maximum(s.bias, 1e-12), colour, "dashed"),
-                (k, s.with_gain, colour, "dotted"),
+                (k, s.variance, colour, "solid", f"{DESIGN_LABELS[name]}, variance"),
+                (k, np.maximum(s.bias, 1e-12), colour, "dashed", f"{DESIGN_LABELS[name]}, bias"),
+                (k, s.with_gain, colour, "dotted", f"{DESIGN_LABELS[name]}, with the best gain"),
             ]
             if np.isfinite(s.takeover):
                 at = max(1, round(s.takeover))
@@ -229,7 +233,7 @@ class ErrorStudyPage:
         self.points.data = _columns(
             self.points,
             [
-                (k, e.nmse, max(e.low, _LOW), e.high, *DESIGN_STYLES[name])
+                (k, e.nmse, max(e.low, _LOW), e.high, *DESIGN_STYLES[name], DESIGN_LABELS[name])
                 for (name, k), e in errors.items()
             ],
         )

@@ -72,7 +72,10 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
     Figures in it get the card's sentence as their text alternative, and buttons that save them.
     """
     figures = [child for child in children if isinstance(child, figure)]
-    sentence = next((child for child in children if "sentence" in child.css_classes), None)
+    sentence, legend = (
+        next((child for child in children if kind in child.css_classes), None)
+        for kind in ("sentence", "legend")
+    )
     buttons = "".join(
         f'<button type="button" data-save="{kind}" '
         f'aria-label="Save {escape(title)} as {kind.upper()}">{kind.upper()}</button>'
@@ -83,7 +86,13 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
     if figures:
         describe = CustomJS(
             code=_CARD,
-            args={"title": heading, "heading": title, "sentence": sentence, "figures": figures},
+            args={
+                "title": heading,
+                "heading": title,
+                "sentence": sentence,
+                "legend": legend,
+                "figures": figures,
+            },
         )
         for picture in figures:
             picture.js_on_change("inner_width", describe)

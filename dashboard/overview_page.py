@@ -9,7 +9,7 @@ import panel as pn
 from bokeh.models import ColumnDataSource, CustomJS
 
 from dashboard.background import REST
-from dashboard.density_page import BROWSER_DESIGNS, REACH, WEIGHT_UNIT, DensityPage
+from dashboard.density_page import BROWSER_DESIGNS, REACH, DensityPage
 from dashboard.error_page import ErrorPage
 from dashboard.layout import CSS
 from dashboard.measurements import Subscription, Update, measurements
@@ -77,7 +77,6 @@ class OverviewPage:
                 "density_text": density.density_text, "branch_text": density.branch_text,
                 "here": errors.here, "asymptote": errors.asymptote, "error_range": errors.range,
                 "reach": REACH,
-                "weight_unit": WEIGHT_UNIT,
             },
         )  # fmt: skip
         setting.js_on_change("data", paint)

@@ -12,7 +12,7 @@ if (curve.data.u.length === 0) {
 }
 const {u} = curve.data;
 const nothing = closed ? null : u.map(() => NaN);
-const weight = Float64Array.from(u, (v) => (gaussian ? weight_unit * (1 + rho * rho * (v * v - 1)) : NaN));
+const weight = Float64Array.from(u, (v) => (gaussian ? 1 + rho * rho * (v * v - 1) : NaN));
 curve.data = {
   u, weight, plain: nothing ?? quantlab.density(u, 0), optimal: nothing ?? quantlab.density(u, rho),
 };

@@ -27,10 +27,37 @@ def test_a_picture_is_saved_as_it_is_drawn(dashboard: Dashboard, tmp_path: Path)
     page = dashboard("?rho=0.9")
     title = "When the density splits"
     assert saved(page, title, "PNG", tmp_path).startswith(b"\x89PNG")
+    # a card of two figures is one picture, under its title and its legend
+    png = saved(page, "Where a codebook should put its levels", "PNG", tmp_path)
+    heights = [page.locator(".bk-Figure").nth(i).bounding_box()["height"] for i in range(2)]
+    assert sum(heights) == 150 + 122
+    assert int.from_bytes(png[20:24]) >= sum(heights) + 36 + 20
     assert saved(page, title, "SVG", tmp_path).lstrip().startswith(b"<svg")
     rows = list(csv.DictReader(saved(page, title, "CSV", tmp_path).decode().splitlines()))
     peaks = [float(row["branches.u"]) for row in rows if row["branches.u"]]
     assert_allclose(peaks, ql.gaussian_peaks(0.9), rtol=1e-12)
+
+
+def test_a_saved_table_holds_the_curves_themselves(dashboard: Dashboard, tmp_path: Path) -> None:
+    page = dashboard("?rho=0.9&law=student_t&nu=6&designs=closed_form")
+    title, pair = "Where a codebook should put its levels", ql.StudentTPair(0.9, nu=6)
+    page.wait_for_function("Bokeh.documents[0].get_model_by_name('law').data.weight[0] > 1")
+    saves = saved(page, title, "CSV", tmp_path).decode().splitlines()
+    rows = [row for row in csv.DictReader(saves) if row["law.u"]]
+    u = np.array([float(row["law.u"]) for row in rows])
+    for name, curve in (("pdf", pair.pdf(u)), ("weight", pair.weight(u))):
+        assert_allclose([float(row[f"law.{name}"]) for row in rows], curve, rtol=1e-9)
+    page = dashboard("?page=error&rho=0.9&designs=closed_form,lloyd_max")
+    page.wait_for_function(
+        "Bokeh.documents[0].get_model_by_name('exact_curves').data.x[0]?.length === 8",
+        timeout=60_000,
+    )
+    saves = saved(page, "Error against levels", "CSV", tmp_path).decode().splitlines()
+    rows = [row for row in csv.DictReader(saves) if row["exact_curves.name"] == "Closed form"]
+    assert [int(row["exact_curves.x"]) for row in rows] == [2, 4, 8, 16, 32, 64, 128, 256]
+    books = ql.design_companding(ql.GaussianPair(0.9), 64)
+    exact = ql.exact_mse(ql.GaussianPair(0.9), *books, 256).nmse
+    assert_allclose(float(rows[5]["exact_curves.y"]), exact, rtol=1e-9)
 
 
 def test_every_picture_has_a_text_alternative_that_follows(dashboard: Dashboard) -> None:
