@@ -58,7 +58,8 @@ class Visitor:
     async def open(self) -> None:
         """Load the page and its document, as a browser does."""
         url = f"{self.address}/?seed={self.number + 1}&rho=0.5"
-        page = (await AsyncHTTPClient().fetch(url, request_timeout=60)).body.decode()
+        patient = {"request_timeout": 600, "connect_timeout": 600}
+        page = (await AsyncHTTPClient().fetch(url, **patient)).body.decode()
         found = re.search(r'"token":"([^"]+)"', page)
         assert found is not None, "the page holds no session"
         request = HTTPRequest(
@@ -197,6 +198,32 @@ def attend(
     }  # fmt: skip
 
 
+def arrive(sessions: int) -> dict[str, float]:
+    """Seconds until the first, the middle and the last of many that come in one moment have theirs.
+
+    "Theirs" is the page's document, as the server sends it.
+    """
+
+    async def come(address: str) -> list[float]:
+        AsyncHTTPClient.configure(None, max_clients=sessions)
+        visitors = [Visitor(address, number) for number in range(sessions)]
+        start = time.perf_counter()
+
+        async def one(visitor: Visitor) -> float:
+            await visitor.open()
+            return time.perf_counter() - start
+
+        waits = await asyncio.gather(*(one(visitor) for visitor in visitors))
+        for visitor in visitors:
+            visitor.close()
+        return waits
+
+    with serving(1) as (address, _):
+        waits = asyncio.run(come(address))
+    return {"visitors": sessions, "first_s": min(waits), "median_s": float(np.median(waits)),
+            "last_s": max(waits)}  # fmt: skip
+
+
 @contextmanager
 def browser_page(url: str) -> Iterator[Page]:
     path = find()
@@ -308,19 +335,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     run(f"{sessions} sessions, a browser beside them", 1, sessions, dragged)
     run(f"{sessions} sessions, one more computes", 1, sessions, compute)
     run("100 sessions, 2 processes", 2, 100)
+    come = arrive(sessions)
+    print(come)
     held = memory(40 if options.quick else options.visits, 40.0)
     print(held)
     if not options.quick:
-        write(rows, held, seconds)
+        write(rows, come, held, seconds)
     return 0
 
 
-def write(rows: dict[str, dict[str, Any]], held: dict[str, float], seconds: float) -> None:
+def write(
+    rows: dict[str, dict[str, Any]], come: dict[str, float], held: dict[str, float], seconds: float
+) -> None:
     settings = machine(["panel", "panel-material-ui", "bokeh", "tornado", "numpy", "numba"])
     results = ROOT / "benchmarks" / "results"
     (results / "dashboard.json").write_text(
-        json.dumps({"settings": settings, "seconds": seconds, "load": rows, "memory": held},
-                   indent=1) + "\n"
+        json.dumps({"settings": settings, "seconds": seconds, "load": rows, "arrival": come,
+                    "memory": held}, indent=1) + "\n"
     )  # fmt: skip
     lines = [
         "# A class at the dashboard", "",
@@ -341,6 +372,9 @@ def write(rows: dict[str, dict[str, Any]], held: dict[str, float], seconds: floa
         )
     lines += [
         "",
+        f"{come['visitors']} who come in one moment to one process: the first has the page after "
+        f"{come['first_s']:.1f} s, half of them after {come['median_s']:.0f}, all after "
+        f"{come['last_s']:.0f}.", "",
         f"Memory: {held['mb_start']:.0f} MB after 20 sessions have come and gone; "
         f"{held['mb_a_session']:.2f} MB more for each open one; {held['mb_after_half']:.0f} and "
         f"{held['mb_after_all']:.0f} MB after half and all of {held['visits']} more have come and "
