@@ -88,7 +88,7 @@ class Controls:
             pmui.Select, "law", size="small",
             options={label: name for name, label in LAWS.items()},
         )  # fmt: skip
-        self.nu = self._bind(pmui.FloatSlider, "nu", start=4.1, end=30, step=0.1, format="0.0")
+        self.nu = self._bind(pmui.FloatSlider, "nu", start=4.5, end=30, step=0.1, format="0.0")
         self.gain = self._bind(pmui.Checkbox, "gain", size="small")
         self.layer = self._bind(pmui.Select, "layer", options=list(range(layers)), size="small")
         self.head = self._bind(pmui.Select, "head", options=list(range(heads)), size="small")

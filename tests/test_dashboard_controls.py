@@ -10,8 +10,10 @@ from numpy.testing import assert_allclose
 
 import quantlab as ql
 from dashboard.app import Session
+from dashboard.error_study import exact
 from dashboard.lessons import PRESETS, TOUR
-from dashboard.state import attention
+from dashboard.measurements import measure_points, most_levels
+from dashboard.state import DESIGN_LABELS, DashboardState, attention
 from tests.test_dashboard_pages import until
 
 
@@ -127,3 +129,23 @@ def test_no_page_gives_away_what_is_to_be_guessed() -> None:
     time.sleep(1)
     assert "Hidden until a guess is committed" in page.exact_text.text
     session.close()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("k", [2, 16, 256])
+@pytest.mark.parametrize(
+    "values", [{"law": "student_t", "nu": 4.5}, {"law": "uniform", "rho": 1}, {"law": "laplace"}]
+)
+def test_every_design_can_be_measured_at_the_ends_of_the_sliders(values: dict, k: int) -> None:
+    state = DashboardState(k_x=k, designs=list(DESIGN_LABELS), **values)
+    assert state.nu >= DashboardState.param.nu.bounds[0]
+    request = state.request()
+    problem, levels = request.problem, (request.k_x, request.k_y)
+    shown = tuple(name for name in request.designs if k <= most_levels(problem, name))
+    points = measure_points(problem, *levels, shown, trials=5)
+    assert set(points) == set(shown)
+    for name, point in points.items():
+        assert np.isfinite([point.nmse, point.low, point.high, *point.centers_x]).all()
+        error = exact(problem, name, *levels)
+        assert 0 < error.nmse < np.inf
+        assert error.nmse_with_gain <= 1 + 1e-9
