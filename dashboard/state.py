@@ -178,22 +178,20 @@ class DashboardState(param.Parameterized):
         super().__init__(**params)
         self._synthetic_rho = self.rho
         self._guessed: tuple | None = None
-        self._estimate()
+        self._follow()
+        self.param.watch(self._follow, ["source", "layer", "head", "rho"])
 
     @param.depends("k_x", "linked", watch=True)
     def _link(self) -> None:
         if self.linked:
             self.k_y = self.k_x
 
-    @param.depends("rho", watch=True)
-    def _remember(self) -> None:
-        if self.source == SYNTHETIC:
-            self._synthetic_rho = self.rho
-
-    @param.depends("source", "layer", "head", watch=True)
-    def _estimate(self) -> None:
+    def _follow(self, *moved: Any) -> None:
         """rho is the head's estimate while a head is the input, and the user's own afterwards."""
-        if self.source == ATTENTION:
+        new = {event.name: event.new for event in moved}
+        if "rho" in new and ("source" in new or not self.heads):
+            self._synthetic_rho = new["rho"]
+        if self.heads:
             self.rho = round(attention(self.layer, self.head).pair.gaussian().rho, 4)
         else:
             self.rho = self._synthetic_rho

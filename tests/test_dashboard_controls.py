@@ -24,6 +24,14 @@ def test_the_preset_of_a_head_shows_the_heads_own_correlation(rho: str) -> None:
     estimate = attention(2, 6).pair.gaussian().rho
     for shown in (session.state.rho, session.controls.rho.value):
         assert_allclose(shown, estimate, atol=1e-4)
+    session.state.source = "synthetic"
+    assert session.state.rho == 0.8, "the preset's own"
+    session.state.rho = 0.3
+    session.state.source = "attention"
+    assert_allclose(session.controls.rho.value, estimate, atol=1e-4)
+    session.state.reset()
+    for shown in (session.state.rho, session.controls.rho.value):
+        assert shown == 0.8, "a reset's correlation, not the one before the head"
     session.close()
 
 
