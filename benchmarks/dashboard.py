@@ -102,9 +102,12 @@ class Visitor:
         """Move every two seconds or so, from a moment of one's own."""
         await asyncio.sleep(_EVERY * self._rng.random())
         end = time.monotonic() + seconds
+        rho = 0.5
         while time.monotonic() < end:
-            begun = time.monotonic()
-            await self.move(round(float(self._rng.uniform(-0.99, 0.99)), 2))
+            begun, before = time.monotonic(), rho
+            while rho == before:  # where it stands already nothing moves, and nothing is answered
+                rho = round(float(self._rng.uniform(-0.99, 0.99)), 2)
+            await self.move(rho)
             await asyncio.sleep(max(0.0, begun + _EVERY - time.monotonic()))
 
     def close(self) -> None:

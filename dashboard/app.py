@@ -77,6 +77,7 @@ class Session:
         self._document = pn.state.curdoc
         self._loop = _running_loop()
         self._endings: list[Callable[[], None]] = []
+        self._closed = False
         if self._document is not None:
             self._document.on_session_destroyed(lambda _: self.close())
         self.background = Background(self.deliver)
@@ -134,11 +135,15 @@ class Session:
         self._endings.append(ending)
 
     def close(self) -> None:
-        """End the session: its slow work stops."""
+        """End the session: its slow work stops, and nothing more of it is shown."""
+        self._closed = True
         for ending in self._endings:
             ending()
 
     def _schedule(self, show: Callable[[], None]) -> None:
+        if self._closed:  # its models are empty shells
+            return
+
         def in_turn() -> None:
             # in Panel's line: what Bokeh sends by itself can overtake a new page that waits there
             with unlocked():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import panel as pn
 import pytest
+from bokeh.document import Document
 from bokeh.plotting import figure
 from numpy.testing import assert_allclose
+from panel.io.state import set_curdoc
 from panel.links import Callback
 
 import quantlab as ql
@@ -158,6 +161,22 @@ def test_a_page_for_a_notebook_takes_controls() -> None:
     ):
         with pytest.raises(ValueError, match=says):
             show_page(**controls)
+
+
+def test_nothing_is_shown_in_a_session_that_has_ended() -> None:
+    shown: list[str] = []
+
+    async def main() -> None:
+        with set_curdoc(Document()):
+            session = Session()
+        session.deliver(lambda: shown.append("open"))
+        await asyncio.sleep(0.05)
+        session.deliver(lambda: shown.append("on its way when it ended"))
+        session.close()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+    assert shown == ["open"]
 
 
 def test_a_closed_session_leaves_no_callback_behind() -> None:
