@@ -34,7 +34,8 @@ class Guess:
         if self.state.awaits_guess:
             self._form = self._form or Form(self._commit)
             self._form.offer(self.state.shown_designs())
-            self.card.objects = self._form.parts
+            if not self.card.objects:
+                self.card.objects = self._form.parts
 
     def verdict(self, points: dict[str, Point]) -> str:
         """What the measurement says of the guess; empty without one."""

@@ -85,14 +85,16 @@ class Toolbar:
         if stop:
             self._card = self._card or TourCard(self)
             self._card.show(stop)
-            self.tour.objects = self._card.parts
+            if not self.tour.objects:
+                self.tour.objects = self._card.parts
         if self._sharing is not None:
             self._sharing.refresh()
 
     def _share(self) -> None:
         self._sharing = self._sharing or ShareDialog(self.state, self._deliver)
         self._sharing.open()
-        self.dialog.objects = [self._sharing.dialog]
+        if not self.dialog.objects:
+            self.dialog.objects = [self._sharing.dialog]
 
     def _preset(self, item: Any) -> None:
         name = item if isinstance(item, str) else item["label"]

@@ -200,6 +200,11 @@ def test_a_page_is_sent_without_what_nobody_has_asked_for() -> None:
     session.state.param.update(tour=1, predict=True)
     session.toolbar.share.clicks += 1
     assert later <= labels()
+    again: list[object] = []
+    for part in (session.toolbar.tour, session._pages["density"].errors.guess.card):
+        part.param.watch(again.append, "objects")
+    session.state.rho = 0.31
+    assert again == [], "a move builds nothing anew"
     for plot in page.get_root().select({"type": figure}):
         for renderer in plot.renderers:
             assert renderer.muted_glyph == renderer.nonselection_glyph == "auto"
