@@ -17,12 +17,12 @@ from panel.io.state import set_curdoc
 from panel.links import Callback
 from panel.util import edit_readonly
 
-from dashboard.background import Background
-from dashboard.controls import OWN_CONTROLS, Controls
-from dashboard.layout import CSS, text
-from dashboard.state import CONTROLS, PAGES, DashboardState
-from dashboard.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
-from dashboard.toolbar import Toolbar
+from .background import Background
+from .controls import OWN_CONTROLS, Controls
+from .layout import CSS, text
+from .state import CONTROLS, PAGES, DashboardState
+from .theme import PAGE_STYLE, TABS_STYLE, THEME, paint
+from .toolbar import Toolbar
 
 TITLE = "quantlab — quantize for the product, not for the entries"
 #: The library's selects open by a click alone: keys click too, the space bar when it is let go.
@@ -194,7 +194,7 @@ class Session:
             self._pages[name].refresh()
             return
         module, kind = _PAGES[name]
-        self._pages[name] = page = getattr(import_module(f"dashboard.{module}"), kind)(self)
+        self._pages[name] = page = getattr(import_module(f".{module}", __package__), kind)(self)
         view = page.view()
         page.refresh()
         if self.state.theme == "dark":

@@ -14,17 +14,18 @@ from bokeh.models import ColumnDataSource, CustomJS, LinearColorMapper, Range1d,
 from bokeh.palettes import RdBu11
 from bokeh.plotting import figure
 
-from dashboard.background import Task
-from dashboard.layout import CSS, card, grid, scrolling, text
-from dashboard.measurements import codebooks, most_levels
-from dashboard.state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
-from dashboard.theme import INK, decimal, plain_figure, scientific, ticks
 from quantlab import encode, matmul
 from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.designs import BALANCED
 
+from .background import Task
+from .layout import CSS, card, grid, scrolling, text
+from .measurements import codebooks, most_levels
+from .state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
+from .theme import INK, decimal, plain_figure, scientific, ticks
+
 if TYPE_CHECKING:
-    from dashboard.app import Session
+    from .app import Session
 
 _LAYERS, _HEADS = 6, 12
 #: On a phone the numbers of the map are small, so that they stay apart.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal
 
-from dashboard.pool import Pool
+from .pool import Pool
 
 Show = Callable[[Any], None]
 #: Runs a function on the session's own event loop, with its document locked.

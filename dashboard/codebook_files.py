@@ -7,8 +7,9 @@ import io
 import json
 from typing import Any
 
-from dashboard.uploads import read_tensors
 from quantlab import Codebook
+
+from .uploads import read_tensors
 
 Books = tuple[Codebook, Codebook]
 #: Bytes of a codebook that is brought along.

@@ -15,8 +15,12 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, CustomJS, Range1d, Span
 from bokeh.plotting import figure
 
-from dashboard.background import Task
-from dashboard.codebook_files import (
+from quantlab import exact_mse
+from quantlab.design.lloyd_max import lloyd_trace
+from quantlab.pairs import Operand
+
+from .background import Task
+from .codebook_files import (
     EXPECTED,
     Books,
     read,
@@ -25,11 +29,11 @@ from dashboard.codebook_files import (
     to_python,
     to_safetensors,
 )
-from dashboard.density_page import REACH
-from dashboard.layout import CSS, browser_source, card, grid, scrolling, text
-from dashboard.measurements import codebooks, most_levels
-from dashboard.state import DESIGN_LABELS, Request
-from dashboard.theme import (
+from .density_page import REACH
+from .layout import CSS, browser_source, card, grid, scrolling, text
+from .measurements import codebooks, most_levels
+from .state import DESIGN_LABELS, Request
+from .theme import (
     BLUE,
     DESIGN_STYLES,
     GREY,
@@ -40,14 +44,11 @@ from dashboard.theme import (
     scientific,
     ticks,
 )
-from dashboard.upload_input import UploadInput
-from dashboard.wording import compared
-from quantlab import exact_mse
-from quantlab.design.lloyd_max import lloyd_trace
-from quantlab.pairs import Operand
+from .upload_input import UploadInput
+from .wording import compared
 
 if TYPE_CHECKING:
-    from dashboard.app import Session
+    from .app import Session
 
 _STEPS = 40
 _TRACED = 32  # beyond these levels the lines of the trace cannot be told apart

@@ -8,8 +8,10 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource
 
-from dashboard.layout import CSS
-from dashboard.state import (
+from quantlab import CRITICAL_RHO
+
+from .layout import CSS
+from .state import (
     ATTENTION,
     DESIGN_LABELS,
     LAWS,
@@ -18,8 +20,7 @@ from dashboard.state import (
     DashboardState,
     expected,
 )
-from dashboard.theme import NUMBER_STYLE, WIDGET_STYLE
-from quantlab import CRITICAL_RHO
+from .theme import NUMBER_STYLE, WIDGET_STYLE
 
 #: Stops of the K sliders: every K while they are few, then in steps of an eighth or so.
 LEVEL_STOPS = (

@@ -16,11 +16,14 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
-from dashboard.background import Task
-from dashboard.codebook_files import to_json
-from dashboard.layout import CSS, card, entries, grid, scrolling, text
-from dashboard.limits import LIMITS, MEGABYTE
-from dashboard.matrices import (
+from quantlab import CRITICAL_RHO, EmpiricalPair, encode
+from quantlab.codes.storage import save
+
+from .background import Task
+from .codebook_files import to_json
+from .layout import CSS, card, entries, grid, scrolling, text
+from .limits import LIMITS, MEGABYTE
+from .matrices import (
     NAMES,
     REACH,
     Answer,
@@ -29,15 +32,13 @@ from dashboard.matrices import (
     look,
     report_csv,
 )
-from dashboard.state import attention
-from dashboard.theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
-from dashboard.upload_input import UploadInput
-from dashboard.uploads import Contents, Matrix, enumeration, read_matrices, shown
-from quantlab import CRITICAL_RHO, EmpiricalPair, encode
-from quantlab.codes.storage import save
+from .state import attention
+from .theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
+from .upload_input import UploadInput
+from .uploads import Contents, Matrix, enumeration, read_matrices, shown
 
 if TYPE_CHECKING:
-    from dashboard.app import Session
+    from .app import Session
 
 TWO, ONE = "Two files: A (m × k) and B (k × n)", "One file: its rows against its columns"
 

@@ -15,9 +15,12 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from dashboard.layout import browser_source, browser_text, card, entries, text
-from dashboard.measurements import Point
-from dashboard.state import (
+from quantlab import CRITICAL_RHO, Pair, PointDensity
+from quantlab.pairs.elliptical import EllipticalPair
+
+from .layout import browser_source, browser_text, card, entries, text
+from .measurements import Point
+from .state import (
     DESIGN_LABELS,
     GAUSSIAN,
     LAWS,
@@ -27,7 +30,7 @@ from dashboard.state import (
     Problem,
     attention,
 )
-from dashboard.theme import (
+from .theme import (
     BLUE,
     DESIGN_STYLES,
     GREY,
@@ -39,8 +42,6 @@ from dashboard.theme import (
     plain_figure,
     ticks,
 )  # fmt: skip
-from quantlab import CRITICAL_RHO, Pair, PointDensity
-from quantlab.pairs.elliptical import EllipticalPair
 
 #: Half the width of the drawn axis (standard deviations), and the drawn height.
 REACH, TOP = 4.6, 0.26

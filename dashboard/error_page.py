@@ -9,12 +9,14 @@ import panel as pn
 from bokeh.models import ColumnDataSource, Range1d, Span
 from bokeh.plotting import figure
 
-from dashboard.background import Deliver
-from dashboard.guess import BASELINE, Guess
-from dashboard.layout import browser_source, card, css, entries, text
-from dashboard.measurements import SIZE, SWEEP, Point, Update, most_levels
-from dashboard.state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
-from dashboard.theme import (
+from quantlab import asymptotic_mse
+
+from .background import Deliver
+from .guess import BASELINE, Guess
+from .layout import browser_source, card, css, entries, text
+from .measurements import SIZE, SWEEP, Point, Update, most_levels
+from .state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
+from .theme import (
     DESIGN_STYLES,
     INK,
     MUTED,
@@ -23,7 +25,6 @@ from dashboard.theme import (
     scientific,
     ticks,
 )  # fmt: skip
-from quantlab import asymptotic_mse
 
 #: Ends of the error axis; the browser raises the lower one to what the inner dimension needs.
 CEILING, FLOOR = 3.0, 1e-8

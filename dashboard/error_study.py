@@ -8,9 +8,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.measurements import SWEEP, codebooks, most_levels
-from dashboard.state import ATTENTION, INNER_DIMS, Problem
 from quantlab import ExactError, encode, exact_mse, matmul
+
+from .measurements import SWEEP, codebooks, most_levels
+from .state import ATTENTION, INNER_DIMS, Problem
 
 #: Rows and columns of the product whose error is drawn entry by entry.
 SIDE = 64

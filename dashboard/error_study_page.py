@@ -13,8 +13,11 @@ from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d, Span
 from bokeh.palettes import RdBu11
 from bokeh.plotting import figure
 
-from dashboard.background import Task
-from dashboard.error_study import (
+from quantlab import asymptotic_mse, floor_nmse, measure_designs
+from quantlab.measure import MeasuredError
+
+from .background import Task
+from .error_study import (
     SIDE,
     exact,
     has_law,
@@ -22,15 +25,13 @@ from dashboard.error_study import (
     sampled_errors,
     split,
 )
-from dashboard.layout import CSS, card, entries, grid, text
-from dashboard.measurements import SIZE, SWEEP, codebooks, most_levels
-from dashboard.state import DESIGN_LABELS, Request
-from dashboard.theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
-from quantlab import asymptotic_mse, floor_nmse, measure_designs
-from quantlab.measure import MeasuredError
+from .layout import CSS, card, entries, grid, text
+from .measurements import SIZE, SWEEP, codebooks, most_levels
+from .state import DESIGN_LABELS, Request
+from .theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
 
 if TYPE_CHECKING:
-    from dashboard.app import Session
+    from .app import Session
 
 _BATCH = 20
 _TRIALS = {"40 trials": 40, "200 trials": 200, "1,000 trials": 1000}

@@ -9,11 +9,12 @@ from bokeh.layouts import column
 from bokeh.models import Column, ColumnDataSource, CustomJS, Slider, Toggle
 from bokeh.plotting import figure
 
-from dashboard.stepper import legend_below
 from quantlab import PointDensity, gaussian_peaks
 from quantlab import _validate as check
 from quantlab.pairs import GaussianPair
 from quantlab.views import BLUE, GREY, VERMILLION
+
+from .stepper import legend_below
 
 _FORMULA = Path(__file__).with_name("density.js").read_text()
 _REDRAW = """

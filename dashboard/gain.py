@@ -8,12 +8,13 @@ import numpy as np
 from bokeh.models import Column, ColumnDataSource, CustomJSTickFormatter, Slider
 from bokeh.plotting import figure
 
-from dashboard.stepper import legend_below, stepper
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.distortion import exact_mse
 from quantlab.pairs import Pair
 from quantlab.views import BLUE, ORANGE, VERMILLION
+
+from .stepper import legend_below, stepper
 
 _LENGTHS = 2 ** np.arange(15)
 _GAINS = np.linspace(0.7, 1.3, 301)

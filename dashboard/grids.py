@@ -8,9 +8,10 @@ from bokeh.models import Column, ColumnDataSource, CustomJSTickFormatter, Slider
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from dashboard.stepper import legend_below, stepper
 from quantlab import _validate as check
 from quantlab.views import BLUE, ORANGE
+
+from .stepper import legend_below, stepper
 
 
 def grid_explorer(

@@ -8,9 +8,9 @@ from html import escape
 import panel as pn
 import panel_material_ui as pmui
 
-from dashboard.layout import CSS, text
-from dashboard.measurements import Point
-from dashboard.state import DESIGN_LABELS, DashboardState
+from .layout import CSS, text
+from .measurements import Point
+from .state import DESIGN_LABELS, DashboardState
 
 BASELINE = "gaussian_compander"
 

@@ -9,12 +9,13 @@ import numpy as np
 from bokeh.models import Column, ColumnDataSource, Slider
 from bokeh.plotting import figure
 
-from dashboard.stepper import legend_below, stepper
 from quantlab import FORMATS, design_empirical
 from quantlab import _validate as check
 from quantlab.data import AttentionHead
 from quantlab.pairs import EmpiricalPair
 from quantlab.views import BLUE, GREY, ORANGE
+
+from .stepper import legend_below, stepper
 
 _U = np.linspace(-5.6, 5.6, 141)
 _LEVELS = 16

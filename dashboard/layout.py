@@ -11,7 +11,7 @@ import panel as pn
 from bokeh.models import Column, ColumnDataSource, CustomJS, Div, UIElement
 from bokeh.plotting import figure
 
-from dashboard.theme import BLUE, INK, MUTED
+from .theme import BLUE, INK, MUTED
 
 CSS = Path(__file__).with_name("page.css").read_text()
 _CARD = Path(__file__).with_name("card.js").read_text()

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from dashboard.background import Task
-from dashboard.codebook_files import Books
-from dashboard.state import DESIGN_LABELS
-from dashboard.theme import scientific
-from dashboard.uploads import Matrix
-from dashboard.wording import compared
 from quantlab import CRITICAL_RHO, DESIGNS, DesignReport, EmpiricalPair, design_report
 from quantlab.design.empirical import design_empirical
 from quantlab.design.formats import FORMATS
 from quantlab.experiments.designs import BALANCED
 from quantlab.report import ReportRow
+
+from .background import Task
+from .codebook_files import Books
+from .state import DESIGN_LABELS
+from .theme import scientific
+from .uploads import Matrix
+from .wording import compared
 
 #: design or format -> what the page calls it.
 NAMES = {

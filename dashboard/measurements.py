@@ -13,8 +13,12 @@ from functools import cache, lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.pool import Pool
-from dashboard.state import (
+from quantlab import DESIGNS, Codebook, encode, matmul, measure_designs
+from quantlab.design.empirical import design_empirical
+from quantlab.measure import MeasuredError
+
+from .pool import Pool
+from .state import (
     ATTENTION,
     DATA_DESIGNS,
     GAUSSIAN,
@@ -23,9 +27,6 @@ from dashboard.state import (
     Request,
     attention,
 )
-from quantlab import DESIGNS, Codebook, encode, matmul, measure_designs
-from quantlab.design.empirical import design_empirical
-from quantlab.measure import MeasuredError
 
 #: K of the curves of error against K.
 SWEEP = (2, 4, 8, 16, 32, 64, 128, 256)

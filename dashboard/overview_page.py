@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import panel as pn
 from bokeh.models import ColumnDataSource, CustomJS
 
-from dashboard.background import REST
-from dashboard.density_page import BROWSER_DESIGNS, REACH, DensityPage
-from dashboard.error_page import ErrorPage
-from dashboard.layout import CSS
-from dashboard.measurements import Subscription, Update, measurements
-from dashboard.state import DESIGN_LABELS
+from .background import REST
+from .density_page import BROWSER_DESIGNS, REACH, DensityPage
+from .error_page import ErrorPage
+from .layout import CSS
+from .measurements import Subscription, Update, measurements
+from .state import DESIGN_LABELS
 
 if TYPE_CHECKING:
-    from dashboard.app import Session
+    from .app import Session
 
 _HERE = Path(__file__).parent
 _PAINT = (_HERE / "density.js").read_text() + (_HERE / "paint.js").read_text()

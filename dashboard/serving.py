@@ -20,14 +20,14 @@ from tornado.process import task_id
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
-from dashboard.admin import AdminPage
-from dashboard.app import TITLE, _document
-from dashboard.arrivals import Arrivals
-from dashboard.limits import LIMITS, MEGABYTE
-from dashboard.measurements import measurements
-from dashboard.memory import Collector
-from dashboard.password import guard
-from dashboard.state import ATTENTION, SYNTHETIC, DashboardState
+from .admin import AdminPage
+from .app import TITLE, _document
+from .arrivals import Arrivals
+from .limits import LIMITS, MEGABYTE
+from .measurements import measurements
+from .memory import Collector
+from .password import guard
+from .state import ATTENTION, SYNTHETIC, DashboardState
 
 _ORPHAN_CHECK = 500  # milliseconds between two looks at whether the parent process is alive
 

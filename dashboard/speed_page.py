@@ -17,14 +17,15 @@ from bokeh.models import ColumnDataSource, FactorRange, Range1d
 from bokeh.plotting import figure
 from threadpoolctl import threadpool_limits
 
-from dashboard.background import Task
-from dashboard.layout import CSS, card, grid, text
-from dashboard.theme import BLUE, plain_figure, ticks
 from quantlab import Codebook, GaussianPair, design_companding, encode, matmul
 from quantlab.gemm import cuda
 
+from .background import Task
+from .layout import CSS, card, grid, text
+from .theme import BLUE, plain_figure, ticks
+
 if TYPE_CHECKING:
-    from dashboard.app import Session
+    from .app import Session
 
 _SECONDS = 4.0
 _MOST_ROUNDS = 25

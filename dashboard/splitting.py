@@ -6,11 +6,12 @@ import numpy as np
 from bokeh.models import Column, ColumnDataSource, Slider
 from bokeh.plotting import figure
 
-from dashboard.stepper import legend_below, stepper
 from quantlab import CRITICAL_RHO, design_bilinear
 from quantlab import _validate as check
 from quantlab.pairs import GaussianPair
 from quantlab.views import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
+
+from .stepper import legend_below, stepper
 
 _STEP = 0.01
 

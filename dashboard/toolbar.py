@@ -9,10 +9,10 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import CustomJS
 
-from dashboard.background import Deliver
-from dashboard.layout import CSS, text
-from dashboard.lessons import PRESETS, TOUR
-from dashboard.state import HIDEABLE, DashboardState
+from .background import Deliver
+from .layout import CSS, text
+from .lessons import PRESETS, TOUR
+from .state import HIDEABLE, DashboardState
 
 #: The address follows the state without a new entry in the browser's history.
 _REPLACE = """

@@ -18,7 +18,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.limits import LIMITS, MEGABYTE
+from .limits import LIMITS, MEGABYTE
 
 #: Entries of a matrix that one may bring.
 ENTRIES_LIMIT = 16 * 2**20

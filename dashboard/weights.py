@@ -8,10 +8,11 @@ import numpy as np
 from bokeh.models import Column, ColumnDataSource, Slider
 from bokeh.plotting import figure
 
-from dashboard.stepper import legend_below, stepper
 from quantlab import _validate as check
 from quantlab.pairs import GaussianPair
 from quantlab.views import BLUE, GREY, ORANGE
+
+from .stepper import legend_below, stepper
 
 _U = np.linspace(-3.5, 3.5, 141)
 _STEP = 0.02

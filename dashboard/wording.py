@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.theme import power_of_ten
+from .theme import power_of_ten
 
 
 def two_digits(value: float) -> str:

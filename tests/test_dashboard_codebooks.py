@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import save
 
 import quantlab as ql
-from dashboard.app import Session
-from dashboard.codebook_files import (
+from quantlab.dashboard.app import Session
+from quantlab.dashboard.codebook_files import (
     KINDS,
     LIMIT,
     read,
@@ -22,7 +22,7 @@ from dashboard.codebook_files import (
     to_python,
     to_safetensors,
 )
-from dashboard.state import LAWS
+from quantlab.dashboard.state import LAWS
 from quantlab.design.lloyd_max import lloyd_trace
 
 BOOKS = ql.design_bilinear(ql.GaussianPair(0.9, sigma_y=3.0), (5, 8))

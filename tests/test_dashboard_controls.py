@@ -9,11 +9,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 import quantlab as ql
-from dashboard.app import Session
-from dashboard.error_study import exact
-from dashboard.lessons import PRESETS, TOUR
-from dashboard.measurements import measure_points, most_levels
-from dashboard.state import DESIGN_LABELS, DashboardState, attention
+from quantlab.dashboard.app import Session
+from quantlab.dashboard.error_study import exact
+from quantlab.dashboard.lessons import PRESETS, TOUR
+from quantlab.dashboard.measurements import measure_points, most_levels
+from quantlab.dashboard.state import DESIGN_LABELS, DashboardState, attention
 from tests.test_dashboard_pages import until
 
 

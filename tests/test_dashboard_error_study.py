@@ -9,11 +9,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 import quantlab as ql
-from dashboard.app import Session
-from dashboard.background import Task
-from dashboard.error_study import exact, sampled_errors, split
-from dashboard.error_study_page import ErrorStudyPage, _trials
-from dashboard.state import INNER_DIMS, SYNTHETIC, DashboardState, Problem
+from quantlab.dashboard.app import Session
+from quantlab.dashboard.background import Task
+from quantlab.dashboard.error_study import exact, sampled_errors, split
+from quantlab.dashboard.error_study_page import ErrorStudyPage, _trials
+from quantlab.dashboard.state import INNER_DIMS, SYNTHETIC, DashboardState, Problem
 
 PROBLEM = Problem(SYNTHETIC, 0.9, 256, 0)
 

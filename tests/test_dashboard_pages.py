@@ -13,13 +13,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
-from dashboard.app import Session
-from dashboard.background import Task
-from dashboard.data_page import ONE
-from dashboard.matrices import NAMES, compare_designs, report_csv
-from dashboard.speed_page import Timing, compare
-from dashboard.state import ATTENTION
-from dashboard.wording import compared, two_digits
+from quantlab.dashboard.app import Session
+from quantlab.dashboard.background import Task
+from quantlab.dashboard.data_page import ONE
+from quantlab.dashboard.matrices import NAMES, compare_designs, report_csv
+from quantlab.dashboard.speed_page import Timing, compare
+from quantlab.dashboard.state import ATTENTION
+from quantlab.dashboard.wording import compared, two_digits
 from quantlab.design import FORMATS
 from tests.test_dashboard_uploads import npy, npz
 

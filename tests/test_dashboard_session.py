@@ -16,11 +16,11 @@ from panel.io.state import set_curdoc
 from panel.links import Callback
 
 import quantlab as ql
-from dashboard.app import Session, _document
-from dashboard.background import Background, Task
-from dashboard.density_page import FORK_REACH, DensityPage, fork, ridge
-from dashboard.pool import Pool
-from dashboard.state import LAWS, PAGES, STUDENT_T, DashboardState
+from quantlab.dashboard.app import Session, _document
+from quantlab.dashboard.background import Background, Task
+from quantlab.dashboard.density_page import FORK_REACH, DensityPage, fork, ridge
+from quantlab.dashboard.pool import Pool
+from quantlab.dashboard.state import LAWS, PAGES, STUDENT_T, DashboardState
 from quantlab.notebook import show_page
 
 

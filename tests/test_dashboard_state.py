@@ -18,13 +18,13 @@ from bokeh.server.connection import ServerConnection
 from numpy.testing import assert_allclose, assert_array_equal
 from tornado.websocket import WebSocketClosedError
 
-import dashboard.measurements as service
 import quantlab as ql
-from dashboard.background import server_pool
-from dashboard.measurements import Measurements, Point, Step, Subscription, Update
-from dashboard.pool import Pool
-from dashboard.serving import not_a_closed_tab
-from dashboard.state import ATTENTION, SYNTHETIC, DashboardState, Problem, Request
+import quantlab.dashboard.measurements as service
+from quantlab.dashboard.background import server_pool
+from quantlab.dashboard.measurements import Measurements, Point, Step, Subscription, Update
+from quantlab.dashboard.pool import Pool
+from quantlab.dashboard.serving import not_a_closed_tab
+from quantlab.dashboard.state import ATTENTION, SYNTHETIC, DashboardState, Problem, Request
 from quantlab.data import load_attention
 
 PROBLEM = Problem(SYNTHETIC, 0.5, 8, 0)

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from dashboard.state import PAGES
+from quantlab.dashboard.state import PAGES
 from tests.browser.test_page import Dashboard
 
 _GRAVE = ("serious", "critical")

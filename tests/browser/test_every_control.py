@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from dashboard.state import PAGES
+from quantlab.dashboard.state import PAGES
 from tests.browser.test_page import Dashboard
 
 #: What changes which controls there are, in this order after all others.

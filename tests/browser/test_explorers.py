@@ -14,11 +14,11 @@ from numpy.testing import assert_allclose
 from playwright.sync_api import Page
 
 import quantlab as ql
-from dashboard.explorer import density_explorer
-from dashboard.gain import gain_explorer
-from dashboard.heads import head_explorer
-from dashboard.splitting import splitting_explorer
-from dashboard.weights import weight_explorer
+from quantlab.dashboard.explorer import density_explorer
+from quantlab.dashboard.gain import gain_explorer
+from quantlab.dashboard.heads import head_explorer
+from quantlab.dashboard.splitting import splitting_explorer
+from quantlab.dashboard.weights import weight_explorer
 from quantlab.data import load_attention
 
 PAIR = ql.GaussianPair(0.95)

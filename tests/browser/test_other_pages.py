@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from dashboard.state import PAGES
+from quantlab.dashboard.state import PAGES
 from tests.browser.test_page import Dashboard, source
 
 

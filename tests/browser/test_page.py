@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from playwright.sync_api import Locator, Page, expect
 
 import quantlab as ql
-from dashboard.state import DESIGN_LABELS
+from quantlab.dashboard.state import DESIGN_LABELS
 from quantlab.data import load_attention
 
 Dashboard = Callable[..., Page]
