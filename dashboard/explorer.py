@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from bokeh.layouts import column
 from bokeh.models import Column, ColumnDataSource, CustomJS, Slider, Toggle
@@ -14,9 +12,10 @@ from quantlab import _validate as check
 from quantlab.pairs import GaussianPair
 from quantlab.views import BLUE, GREY, VERMILLION
 
+from . import browser
 from .stepper import legend_below
 
-_FORMULA = Path(__file__).with_name("density.js").read_text()
+_FORMULA = browser.read("density.js")
 _REDRAW = """
 const rho = cb_obj.value, u = line.data.u;
 line.data = {u, plain: line.data.plain, optimal: quantlab.density(u, rho)};

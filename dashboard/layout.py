@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from pathlib import Path
 
 import numpy as np
 import panel as pn
 from bokeh.models import Column, ColumnDataSource, CustomJS, Div, UIElement
 from bokeh.plotting import figure
 
+from . import browser
 from .theme import BLUE, INK, MUTED
 
-CSS = Path(__file__).with_name("page.css").read_text()
-_CARD = Path(__file__).with_name("card.js").read_text()
-_TEXT = Path(__file__).with_name("text.js").read_text()
+CSS = browser.read("page.css")
+_CARD = browser.read("card.js")
+_TEXT = browser.read("text.js")
 
 
 def text(html: str, kind: str, name: str | None = None) -> Div:

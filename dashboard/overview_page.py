@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import panel as pn
 from bokeh.models import ColumnDataSource, CustomJS
 
+from . import browser
 from .background import REST
 from .density_page import BROWSER_DESIGNS, REACH, DensityPage
 from .error_page import ErrorPage
@@ -18,8 +18,7 @@ from .state import DESIGN_LABELS
 if TYPE_CHECKING:
     from .app import Session
 
-_HERE = Path(__file__).parent
-_PAINT = (_HERE / "density.js").read_text() + (_HERE / "paint.js").read_text()
+_PAINT = browser.read("density.js") + browser.read("paint.js")
 
 
 class OverviewPage:

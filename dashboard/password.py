@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from pathlib import Path
 from typing import Any
 
 from panel.auth import BasicAuthProvider, BasicLoginHandler
 
-_PAGE = Path(__file__).with_name("login.html")  # Panel's asks a CDN for its icon
+from . import browser
+
+_PAGE = browser.path("login.html")  # Panel's asks a CDN for its icon
 
 
 class Login(BasicLoginHandler):

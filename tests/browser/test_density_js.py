@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 
 import quantlab as ql
 
-CODE = Path(__file__).parents[2] / "dashboard" / "density.js"
+CODE = Path(__file__).parents[2] / "dashboard" / "browser" / "density.js"
 RHOS = [*np.random.default_rng(0).uniform(-1, 1, 50), 0.0, 1e-9, ql.CRITICAL_RHO, 0.999999, 1.0]
 U = np.linspace(-5, 5, 201)
 
