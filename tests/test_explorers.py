@@ -10,12 +10,12 @@ from bokeh.models import Column, CustomJS, Slider
 from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
-from quantlab.dashboard.explorer import density_explorer
-from quantlab.dashboard.gain import gain_explorer
-from quantlab.dashboard.grids import grid_explorer
-from quantlab.dashboard.heads import head_explorer
-from quantlab.dashboard.splitting import splitting_explorer
-from quantlab.dashboard.weights import weight_explorer
+from quantlab.dashboard.explorers.density import density_explorer
+from quantlab.dashboard.explorers.gain import gain_explorer
+from quantlab.dashboard.explorers.grids import grid_explorer
+from quantlab.dashboard.explorers.heads import head_explorer
+from quantlab.dashboard.explorers.splitting import splitting_explorer
+from quantlab.dashboard.explorers.weights import weight_explorer
 from quantlab.data import load_attention
 
 PAIR = ql.GaussianPair(0.95)

@@ -24,7 +24,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-from quantlab.dashboard.explorer import density_explorer
+from quantlab.dashboard.explorers.density import density_explorer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

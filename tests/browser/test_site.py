@@ -51,7 +51,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     after = write_notebook(
         folder / "08_page.ipynb",
         OPENING,
-        "from quantlab import views\nfrom quantlab.dashboard.explorer import density_explorer\n"
+        "from quantlab import views\n"
+        "from quantlab.dashboard.explorers.density import density_explorer\n"
         "views.load_notebook()",
         DISPLAY,
         "views.show(density_explorer(rho=0.3))",

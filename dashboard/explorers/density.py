@@ -12,7 +12,7 @@ from quantlab import _validate as check
 from quantlab.pairs import GaussianPair
 from quantlab.views import BLUE, GREY, VERMILLION
 
-from . import browser
+from .. import browser
 from .stepper import legend_below
 
 _FORMULA = browser.read("density.js")

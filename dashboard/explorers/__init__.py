@@ -1,0 +1,1 @@
+"""Figures that live without a server: for notebooks and the site."""
