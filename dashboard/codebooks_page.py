@@ -20,7 +20,8 @@ from quantlab.design.lloyd_max import lloyd_trace
 from quantlab.pairs import Operand
 
 from .background import Task
-from .codebook_files import (
+from .density_page import REACH
+from .files.codebooks import (
     EXPECTED,
     Books,
     read,
@@ -29,7 +30,6 @@ from .codebook_files import (
     to_python,
     to_safetensors,
 )
-from .density_page import REACH
 from .layout import CSS, browser_source, card, grid, scrolling, text
 from .measurements import codebooks, most_levels
 from .state import DESIGN_LABELS, Request

@@ -20,9 +20,10 @@ from quantlab import CRITICAL_RHO, EmpiricalPair, encode
 from quantlab.codes.storage import save
 
 from .background import Task
-from .codebook_files import to_json
+from .files.codebooks import to_json
+from .files.limits import LIMITS, MEGABYTE
+from .files.uploads import Contents, Matrix, enumeration, read_matrices, shown
 from .layout import CSS, card, entries, grid, scrolling, text
-from .limits import LIMITS, MEGABYTE
 from .matrices import (
     NAMES,
     REACH,
@@ -35,7 +36,6 @@ from .matrices import (
 from .state import attention
 from .theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
 from .upload_input import UploadInput
-from .uploads import Contents, Matrix, enumeration, read_matrices, shown
 
 if TYPE_CHECKING:
     from .app import Session

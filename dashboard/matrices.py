@@ -16,10 +16,10 @@ from quantlab.experiments.designs import BALANCED
 from quantlab.report import ReportRow
 
 from .background import Task
-from .codebook_files import Books
+from .files.codebooks import Books
+from .files.uploads import Matrix
 from .state import DESIGN_LABELS
 from .theme import scientific
-from .uploads import Matrix
 from .wording import compared
 
 #: design or format -> what the page calls it.

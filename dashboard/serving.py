@@ -23,7 +23,7 @@ from tornado.websocket import WebSocketClosedError
 from .admin import AdminPage
 from .app import TITLE, _document
 from .arrivals import Arrivals
-from .limits import LIMITS, MEGABYTE
+from .files.limits import LIMITS, MEGABYTE
 from .measurements import measurements
 from .memory import Collector
 from .password import guard

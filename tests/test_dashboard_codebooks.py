@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
-from quantlab.dashboard.codebook_files import (
+from quantlab.dashboard.files.codebooks import (
     KINDS,
     LIMIT,
     read,

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 from safetensors.numpy import save as save_safetensors
 
-from quantlab.dashboard.uploads import Matrix, read_matrices, shown
+from quantlab.dashboard.files.uploads import Matrix, read_matrices, shown
 
 MATRIX = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
 

@@ -1,0 +1,1 @@
+"""Bytes in and out: what people upload and take with them."""
