@@ -17,12 +17,12 @@ from panel.io.state import set_curdoc
 from panel.links import Callback
 from panel.util import edit_readonly
 
-from .background import Background
 from .controls import OWN_CONTROLS, Controls
 from .layout import CSS, text
 from .state import CONTROLS, PAGES, DashboardState
 from .theme import PAGE_STYLE, TABS_STYLE, THEME, paint
 from .toolbar import Toolbar
+from .work.background import Background
 
 TITLE = "quantlab — quantize for the product, not for the entries"
 #: The library's selects open by a click alone: keys click too, the space bar when it is let go.

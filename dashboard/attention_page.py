@@ -18,11 +18,11 @@ from quantlab import encode, matmul
 from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.designs import BALANCED
 
-from .background import Task
 from .layout import CSS, card, grid, scrolling, text
-from .measurements import codebooks, most_levels
 from .state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
 from .theme import INK, decimal, plain_figure, scientific, ticks
+from .work.background import Task
+from .work.measurements import codebooks, most_levels
 
 if TYPE_CHECKING:
     from .app import Session

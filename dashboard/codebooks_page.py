@@ -19,7 +19,6 @@ from quantlab import exact_mse
 from quantlab.design.lloyd_max import lloyd_trace
 from quantlab.pairs import Operand
 
-from .background import Task
 from .density_page import REACH
 from .files.codebooks import (
     EXPECTED,
@@ -31,7 +30,6 @@ from .files.codebooks import (
     to_safetensors,
 )
 from .layout import CSS, browser_source, card, grid, scrolling, text
-from .measurements import codebooks, most_levels
 from .state import DESIGN_LABELS, Request
 from .theme import (
     BLUE,
@@ -46,6 +44,8 @@ from .theme import (
 )
 from .upload_input import UploadInput
 from .wording import compared
+from .work.background import Task
+from .work.measurements import codebooks, most_levels
 
 if TYPE_CHECKING:
     from .app import Session

@@ -19,12 +19,15 @@ from bokeh.plotting import figure
 from quantlab import CRITICAL_RHO, EmpiricalPair, encode
 from quantlab.codes.storage import save
 
-from .background import Task
 from .files.codebooks import to_json
 from .files.limits import LIMITS, MEGABYTE
 from .files.uploads import Contents, Matrix, enumeration, read_matrices, shown
 from .layout import CSS, card, entries, grid, scrolling, text
-from .matrices import (
+from .state import attention
+from .theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
+from .upload_input import UploadInput
+from .work.background import Task
+from .work.matrices import (
     NAMES,
     REACH,
     Answer,
@@ -33,9 +36,6 @@ from .matrices import (
     look,
     report_csv,
 )
-from .state import attention
-from .theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
-from .upload_input import UploadInput
 
 if TYPE_CHECKING:
     from .app import Session

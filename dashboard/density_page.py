@@ -19,7 +19,6 @@ from quantlab import CRITICAL_RHO, Pair, PointDensity
 from quantlab.pairs.elliptical import EllipticalPair
 
 from .layout import browser_source, browser_text, card, entries, text
-from .measurements import Point
 from .state import (
     DESIGN_LABELS,
     GAUSSIAN,
@@ -42,6 +41,7 @@ from .theme import (
     plain_figure,
     ticks,
 )  # fmt: skip
+from .work.measurements import Point
 
 #: Half the width of the drawn axis (standard deviations), and the drawn height.
 REACH, TOP = 4.6, 0.26

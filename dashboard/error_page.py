@@ -11,10 +11,8 @@ from bokeh.plotting import figure
 
 from quantlab import asymptotic_mse
 
-from .background import Deliver
 from .guess import BASELINE, Guess
 from .layout import browser_source, card, css, entries, text
-from .measurements import SIZE, SWEEP, Point, Update, most_levels
 from .state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
 from .theme import (
     DESIGN_STYLES,
@@ -25,6 +23,8 @@ from .theme import (
     scientific,
     ticks,
 )  # fmt: skip
+from .work.background import Deliver
+from .work.measurements import SIZE, SWEEP, Point, Update, most_levels
 
 #: Ends of the error axis; the browser raises the lower one to what the inner dimension needs.
 CEILING, FLOOR = 3.0, 1e-8

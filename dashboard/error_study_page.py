@@ -16,8 +16,11 @@ from bokeh.plotting import figure
 from quantlab import asymptotic_mse, floor_nmse, measure_designs
 from quantlab.measure import MeasuredError
 
-from .background import Task
-from .error_study import (
+from .layout import CSS, card, entries, grid, text
+from .state import DESIGN_LABELS, Request
+from .theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
+from .work.background import Task
+from .work.error_study import (
     SIDE,
     exact,
     has_law,
@@ -25,10 +28,7 @@ from .error_study import (
     sampled_errors,
     split,
 )
-from .layout import CSS, card, entries, grid, text
-from .measurements import SIZE, SWEEP, codebooks, most_levels
-from .state import DESIGN_LABELS, Request
-from .theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
+from .work.measurements import SIZE, SWEEP, codebooks, most_levels
 
 if TYPE_CHECKING:
     from .app import Session

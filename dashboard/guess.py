@@ -9,8 +9,8 @@ import panel as pn
 import panel_material_ui as pmui
 
 from .layout import CSS, text
-from .measurements import Point
 from .state import DESIGN_LABELS, DashboardState
+from .work.measurements import Point
 
 BASELINE = "gaussian_compander"
 

@@ -8,12 +8,12 @@ import panel as pn
 from bokeh.models import ColumnDataSource, CustomJS
 
 from . import browser
-from .background import REST
 from .density_page import BROWSER_DESIGNS, REACH, DensityPage
 from .error_page import ErrorPage
 from .layout import CSS
-from .measurements import Subscription, Update, measurements
 from .state import DESIGN_LABELS
+from .work.background import REST
+from .work.measurements import Subscription, Update, measurements
 
 if TYPE_CHECKING:
     from .app import Session

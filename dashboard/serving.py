@@ -24,10 +24,10 @@ from .admin import AdminPage
 from .app import TITLE, _document
 from .arrivals import Arrivals
 from .files.limits import LIMITS, MEGABYTE
-from .measurements import measurements
 from .memory import Collector
 from .password import guard
 from .state import ATTENTION, SYNTHETIC, DashboardState
+from .work.measurements import measurements
 
 _ORPHAN_CHECK = 500  # milliseconds between two looks at whether the parent process is alive
 

@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 from quantlab import Codebook, GaussianPair, design_companding, encode, matmul
 from quantlab.gemm import cuda
 
-from .background import Task
 from .layout import CSS, card, grid, text
 from .theme import BLUE, plain_figure, ticks
+from .work.background import Task
 
 if TYPE_CHECKING:
     from .app import Session

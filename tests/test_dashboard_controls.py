@@ -10,10 +10,10 @@ from numpy.testing import assert_allclose
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
-from quantlab.dashboard.error_study import exact
 from quantlab.dashboard.lessons import PRESETS, TOUR
-from quantlab.dashboard.measurements import measure_points, most_levels
 from quantlab.dashboard.state import DESIGN_LABELS, DashboardState, attention
+from quantlab.dashboard.work.error_study import exact
+from quantlab.dashboard.work.measurements import measure_points, most_levels
 from tests.test_dashboard_pages import until
 
 

@@ -10,10 +10,10 @@ from numpy.testing import assert_allclose
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
-from quantlab.dashboard.background import Task
-from quantlab.dashboard.error_study import exact, sampled_errors, split
 from quantlab.dashboard.error_study_page import ErrorStudyPage, _trials
 from quantlab.dashboard.state import INNER_DIMS, SYNTHETIC, DashboardState, Problem
+from quantlab.dashboard.work.background import Task
+from quantlab.dashboard.work.error_study import exact, sampled_errors, split
 
 PROBLEM = Problem(SYNTHETIC, 0.9, 256, 0)
 

@@ -19,12 +19,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tornado.websocket import WebSocketClosedError
 
 import quantlab as ql
-import quantlab.dashboard.measurements as service
-from quantlab.dashboard.background import server_pool
-from quantlab.dashboard.measurements import Measurements, Point, Step, Subscription, Update
-from quantlab.dashboard.pool import Pool
+import quantlab.dashboard.work.measurements as service
 from quantlab.dashboard.serving import not_a_closed_tab
 from quantlab.dashboard.state import ATTENTION, SYNTHETIC, DashboardState, Problem, Request
+from quantlab.dashboard.work.background import server_pool
+from quantlab.dashboard.work.measurements import Measurements, Point, Step, Subscription, Update
+from quantlab.dashboard.work.pool import Pool
 from quantlab.data import load_attention
 
 PROBLEM = Problem(SYNTHETIC, 0.5, 8, 0)

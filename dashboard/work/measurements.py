@@ -17,8 +17,7 @@ from quantlab import DESIGNS, Codebook, encode, matmul, measure_designs
 from quantlab.design.empirical import design_empirical
 from quantlab.measure import MeasuredError
 
-from .pool import Pool
-from .state import (
+from ..state import (
     ATTENTION,
     DATA_DESIGNS,
     GAUSSIAN,
@@ -27,6 +26,7 @@ from .state import (
     Request,
     attention,
 )
+from .pool import Pool
 
 #: K of the curves of error against K.
 SWEEP = (2, 4, 8, 16, 32, 64, 128, 256)

@@ -15,12 +15,12 @@ from quantlab.design.formats import FORMATS
 from quantlab.experiments.designs import BALANCED
 from quantlab.report import ReportRow
 
+from ..files.codebooks import Books
+from ..files.uploads import Matrix
+from ..state import DESIGN_LABELS
+from ..theme import scientific
+from ..wording import compared
 from .background import Task
-from .files.codebooks import Books
-from .files.uploads import Matrix
-from .state import DESIGN_LABELS
-from .theme import scientific
-from .wording import compared
 
 #: design or format -> what the page calls it.
 NAMES = {

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from quantlab import ExactError, encode, exact_mse, matmul
 
+from ..state import ATTENTION, INNER_DIMS, Problem
 from .measurements import SWEEP, codebooks, most_levels
-from .state import ATTENTION, INNER_DIMS, Problem
 
 #: Rows and columns of the product whose error is drawn entry by entry.
 SIDE = 64

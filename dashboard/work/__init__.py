@@ -1,0 +1,1 @@
+"""Slow work behind a page, without any GUI."""
