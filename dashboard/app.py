@@ -17,11 +17,11 @@ from panel.io.state import set_curdoc
 from panel.links import Callback
 from panel.util import edit_readonly
 
-from .controls import OWN_CONTROLS, Controls
-from .layout import CSS, text
+from .parts.controls import OWN_CONTROLS, Controls
+from .parts.layout import CSS, text
+from .parts.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
+from .parts.toolbar import Toolbar
 from .state import CONTROLS, PAGES, DashboardState
-from .theme import PAGE_STYLE, TABS_STYLE, THEME, paint
-from .toolbar import Toolbar
 from .work.background import Background
 
 TITLE = "quantlab — quantize for the product, not for the entries"

@@ -18,9 +18,9 @@ from quantlab import encode, matmul
 from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.designs import BALANCED
 
-from .layout import CSS, card, grid, scrolling, text
+from .parts.layout import CSS, card, grid, scrolling, text
+from .parts.theme import INK, decimal, plain_figure, scientific, ticks
 from .state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
-from .theme import INK, decimal, plain_figure, scientific, ticks
 from .work.background import Task
 from .work.measurements import codebooks, most_levels
 

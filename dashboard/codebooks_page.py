@@ -29,9 +29,8 @@ from .files.codebooks import (
     to_python,
     to_safetensors,
 )
-from .layout import CSS, browser_source, card, grid, scrolling, text
-from .state import DESIGN_LABELS, Request
-from .theme import (
+from .parts.layout import CSS, browser_source, card, grid, scrolling, text
+from .parts.theme import (
     BLUE,
     DESIGN_STYLES,
     GREY,
@@ -42,8 +41,9 @@ from .theme import (
     scientific,
     ticks,
 )
-from .upload_input import UploadInput
-from .wording import compared
+from .parts.upload_input import UploadInput
+from .parts.wording import compared
+from .state import DESIGN_LABELS, Request
 from .work.background import Task
 from .work.measurements import codebooks, most_levels
 

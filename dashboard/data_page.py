@@ -22,10 +22,10 @@ from quantlab.codes.storage import save
 from .files.codebooks import to_json
 from .files.limits import LIMITS, MEGABYTE
 from .files.uploads import Contents, Matrix, enumeration, read_matrices, shown
-from .layout import CSS, card, entries, grid, scrolling, text
+from .parts.layout import CSS, card, entries, grid, scrolling, text
+from .parts.theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
+from .parts.upload_input import UploadInput
 from .state import attention
-from .theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
-from .upload_input import UploadInput
 from .work.background import Task
 from .work.matrices import (
     NAMES,

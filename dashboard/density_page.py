@@ -18,18 +18,8 @@ from bokeh.plotting import figure
 from quantlab import CRITICAL_RHO, Pair, PointDensity
 from quantlab.pairs.elliptical import EllipticalPair
 
-from .layout import browser_source, browser_text, card, entries, text
-from .state import (
-    DESIGN_LABELS,
-    GAUSSIAN,
-    LAWS,
-    STUDENT_T,
-    SYNTHETIC,
-    DashboardState,
-    Problem,
-    attention,
-)
-from .theme import (
+from .parts.layout import browser_source, browser_text, card, entries, text
+from .parts.theme import (
     BLUE,
     DESIGN_STYLES,
     GREY,
@@ -41,6 +31,16 @@ from .theme import (
     plain_figure,
     ticks,
 )  # fmt: skip
+from .state import (
+    DESIGN_LABELS,
+    GAUSSIAN,
+    LAWS,
+    STUDENT_T,
+    SYNTHETIC,
+    DashboardState,
+    Problem,
+    attention,
+)
 from .work.measurements import Point
 
 #: Half the width of the drawn axis (standard deviations), and the drawn height.

@@ -11,10 +11,9 @@ from bokeh.plotting import figure
 
 from quantlab import asymptotic_mse
 
-from .guess import BASELINE, Guess
-from .layout import browser_source, card, css, entries, text
-from .state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
-from .theme import (
+from .parts.guess import BASELINE, Guess
+from .parts.layout import browser_source, card, css, entries, text
+from .parts.theme import (
     DESIGN_STYLES,
     INK,
     MUTED,
@@ -23,6 +22,7 @@ from .theme import (
     scientific,
     ticks,
 )  # fmt: skip
+from .state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
 from .work.background import Deliver
 from .work.measurements import SIZE, SWEEP, Point, Update, most_levels
 

@@ -16,9 +16,9 @@ from bokeh.plotting import figure
 from quantlab import asymptotic_mse, floor_nmse, measure_designs
 from quantlab.measure import MeasuredError
 
-from .layout import CSS, card, entries, grid, text
+from .parts.layout import CSS, card, entries, grid, text
+from .parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
 from .state import DESIGN_LABELS, Request
-from .theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
 from .work.background import Task
 from .work.error_study import (
     SIDE,

@@ -10,7 +10,7 @@ from bokeh.models import ColumnDataSource, CustomJS
 from . import browser
 from .density_page import BROWSER_DESIGNS, REACH, DensityPage
 from .error_page import ErrorPage
-from .layout import CSS
+from .parts.layout import CSS
 from .state import DESIGN_LABELS
 from .work.background import REST
 from .work.measurements import Subscription, Update, measurements

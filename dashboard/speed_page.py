@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 from quantlab import Codebook, GaussianPair, design_companding, encode, matmul
 from quantlab.gemm import cuda
 
-from .layout import CSS, card, grid, text
-from .theme import BLUE, plain_figure, ticks
+from .parts.layout import CSS, card, grid, text
+from .parts.theme import BLUE, plain_figure, ticks
 from .work.background import Task
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from quantlab.report import ReportRow
 
 from ..files.codebooks import Books
 from ..files.uploads import Matrix
+from ..parts.theme import scientific
+from ..parts.wording import compared
 from ..state import DESIGN_LABELS
-from ..theme import scientific
-from ..wording import compared
 from .background import Task
 
 #: design or format -> what the page calls it.

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from playwright.sync_api import Browser, Page, expect
 
 import quantlab as ql
-from quantlab.dashboard.lessons import TOUR
+from quantlab.dashboard.parts.lessons import TOUR
 from tests.browser.test_page import Dashboard, measured, slider, source
 
 

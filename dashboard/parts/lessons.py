@@ -7,7 +7,7 @@ from typing import Any
 
 from quantlab import CRITICAL_RHO
 
-from .state import ATTENTION, STUDENT_T
+from ..state import ATTENTION, STUDENT_T
 
 #: The transition, to the digits that the state keeps: the last correlation with one peak.
 _AT = int(1e4 * CRITICAL_RHO) / 1e4

@@ -9,10 +9,10 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import CustomJS
 
+from ..state import HIDEABLE, DashboardState
+from ..work.background import Deliver
 from .layout import CSS, text
 from .lessons import PRESETS, TOUR
-from .state import HIDEABLE, DashboardState
-from .work.background import Deliver
 
 #: The address follows the state without a new entry in the browser's history.
 _REPLACE = """

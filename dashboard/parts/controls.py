@@ -10,8 +10,7 @@ from bokeh.models import ColumnDataSource
 
 from quantlab import CRITICAL_RHO
 
-from .layout import CSS
-from .state import (
+from ..state import (
     ATTENTION,
     DESIGN_LABELS,
     LAWS,
@@ -20,6 +19,7 @@ from .state import (
     DashboardState,
     expected,
 )
+from .layout import CSS
 from .theme import NUMBER_STYLE, WIDGET_STYLE
 
 #: Stops of the K sliders: every K while they are few, then in steps of an eighth or so.

@@ -10,7 +10,7 @@ import panel as pn
 from bokeh.models import Column, ColumnDataSource, CustomJS, Div, UIElement
 from bokeh.plotting import figure
 
-from . import browser
+from .. import browser
 from .theme import BLUE, INK, MUTED
 
 CSS = browser.read("page.css")

@@ -8,9 +8,9 @@ from html import escape
 import panel as pn
 import panel_material_ui as pmui
 
+from ..state import DESIGN_LABELS, DashboardState
+from ..work.measurements import Point
 from .layout import CSS, text
-from .state import DESIGN_LABELS, DashboardState
-from .work.measurements import Point
 
 BASELINE = "gaussian_compander"
 
