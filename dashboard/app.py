@@ -42,12 +42,12 @@ _LEFT_BEHIND = 0.02
 RARE = {"page", "hide", "source", "law", "layer", "head", "operand", "designs", "linked"}
 #: page -> its module and class, imported on the first visit.
 _PAGES = {
-    "density": ("overview_page", "OverviewPage"),
-    "error": ("error_study_page", "ErrorStudyPage"),
-    "codebooks": ("codebooks_page", "CodebooksPage"),
-    "attention": ("attention_page", "AttentionPage"),
-    "data": ("data_page", "DataPage"),
-    "speed": ("speed_page", "SpeedPage"),
+    "density": ("overview", "OverviewPage"),
+    "error": ("error_study", "ErrorStudyPage"),
+    "codebooks": ("codebooks", "CodebooksPage"),
+    "attention": ("attention", "AttentionPage"),
+    "data": ("data", "DataPage"),
+    "speed": ("speed", "SpeedPage"),
 }
 
 
@@ -194,7 +194,9 @@ class Session:
             self._pages[name].refresh()
             return
         module, kind = _PAGES[name]
-        self._pages[name] = page = getattr(import_module(f".{module}", __package__), kind)(self)
+        self._pages[name] = page = getattr(import_module(f".pages.{module}", __package__), kind)(
+            self
+        )
         view = page.view()
         page.refresh()
         if self.state.theme == "dark":

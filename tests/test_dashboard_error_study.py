@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
-from quantlab.dashboard.error_study_page import ErrorStudyPage, _trials
+from quantlab.dashboard.pages.error_study import ErrorStudyPage, _trials
 from quantlab.dashboard.state import INNER_DIMS, SYNTHETIC, DashboardState, Problem
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.error_study import exact, sampled_errors, split

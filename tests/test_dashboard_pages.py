@@ -14,9 +14,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
-from quantlab.dashboard.data_page import ONE
+from quantlab.dashboard.pages.data import ONE
+from quantlab.dashboard.pages.speed import Timing, compare
 from quantlab.dashboard.parts.wording import compared, two_digits
-from quantlab.dashboard.speed_page import Timing, compare
 from quantlab.dashboard.state import ATTENTION
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, report_csv

@@ -17,7 +17,7 @@ from panel.links import Callback
 
 import quantlab as ql
 from quantlab.dashboard.app import Session, _document
-from quantlab.dashboard.density_page import FORK_REACH, DensityPage, fork, ridge
+from quantlab.dashboard.pages.density import FORK_REACH, DensityPage, fork, ridge
 from quantlab.dashboard.state import LAWS, PAGES, STUDENT_T, DashboardState
 from quantlab.dashboard.work.background import Background, Task
 from quantlab.dashboard.work.pool import Pool

@@ -11,9 +11,9 @@ from bokeh.plotting import figure
 
 from quantlab import asymptotic_mse
 
-from .parts.guess import BASELINE, Guess
-from .parts.layout import browser_source, card, css, entries, text
-from .parts.theme import (
+from ..parts.guess import BASELINE, Guess
+from ..parts.layout import browser_source, card, css, entries, text
+from ..parts.theme import (
     DESIGN_STYLES,
     INK,
     MUTED,
@@ -22,9 +22,9 @@ from .parts.theme import (
     scientific,
     ticks,
 )  # fmt: skip
-from .state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
-from .work.background import Deliver
-from .work.measurements import SIZE, SWEEP, Point, Update, most_levels
+from ..state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
+from ..work.background import Deliver
+from ..work.measurements import SIZE, SWEEP, Point, Update, most_levels
 
 #: Ends of the error axis; the browser raises the lower one to what the inner dimension needs.
 CEILING, FLOOR = 3.0, 1e-8

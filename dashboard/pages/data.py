@@ -19,15 +19,15 @@ from bokeh.plotting import figure
 from quantlab import CRITICAL_RHO, EmpiricalPair, encode
 from quantlab.codes.storage import save
 
-from .files.codebooks import to_json
-from .files.limits import LIMITS, MEGABYTE
-from .files.uploads import Contents, Matrix, enumeration, read_matrices, shown
-from .parts.layout import CSS, card, entries, grid, scrolling, text
-from .parts.theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
-from .parts.upload_input import UploadInput
-from .state import attention
-from .work.background import Task
-from .work.matrices import (
+from ..files.codebooks import to_json
+from ..files.limits import LIMITS, MEGABYTE
+from ..files.uploads import Contents, Matrix, enumeration, read_matrices, shown
+from ..parts.layout import CSS, card, entries, grid, scrolling, text
+from ..parts.theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
+from ..parts.upload_input import UploadInput
+from ..state import attention
+from ..work.background import Task
+from ..work.matrices import (
     NAMES,
     REACH,
     Answer,
@@ -38,7 +38,7 @@ from .work.matrices import (
 )
 
 if TYPE_CHECKING:
-    from .app import Session
+    from ..app import Session
 
 TWO, ONE = "Two files: A (m × k) and B (k × n)", "One file: its rows against its columns"
 

@@ -18,8 +18,8 @@ from bokeh.plotting import figure
 from quantlab import CRITICAL_RHO, Pair, PointDensity
 from quantlab.pairs.elliptical import EllipticalPair
 
-from .parts.layout import browser_source, browser_text, card, entries, text
-from .parts.theme import (
+from ..parts.layout import browser_source, browser_text, card, entries, text
+from ..parts.theme import (
     BLUE,
     DESIGN_STYLES,
     GREY,
@@ -31,7 +31,7 @@ from .parts.theme import (
     plain_figure,
     ticks,
 )  # fmt: skip
-from .state import (
+from ..state import (
     DESIGN_LABELS,
     GAUSSIAN,
     LAWS,
@@ -41,7 +41,7 @@ from .state import (
     Problem,
     attention,
 )
-from .work.measurements import Point
+from ..work.measurements import Point
 
 #: Half the width of the drawn axis (standard deviations), and the drawn height.
 REACH, TOP = 4.6, 0.26

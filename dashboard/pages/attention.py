@@ -18,14 +18,14 @@ from quantlab import encode, matmul
 from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.designs import BALANCED
 
-from .parts.layout import CSS, card, grid, scrolling, text
-from .parts.theme import INK, decimal, plain_figure, scientific, ticks
-from .state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
-from .work.background import Task
-from .work.measurements import codebooks, most_levels
+from ..parts.layout import CSS, card, grid, scrolling, text
+from ..parts.theme import INK, decimal, plain_figure, scientific, ticks
+from ..state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
+from ..work.background import Task
+from ..work.measurements import codebooks, most_levels
 
 if TYPE_CHECKING:
-    from .app import Session
+    from ..app import Session
 
 _LAYERS, _HEADS = 6, 12
 #: On a phone the numbers of the map are small, so that they stay apart.

@@ -19,8 +19,7 @@ from quantlab import exact_mse
 from quantlab.design.lloyd_max import lloyd_trace
 from quantlab.pairs import Operand
 
-from .density_page import REACH
-from .files.codebooks import (
+from ..files.codebooks import (
     EXPECTED,
     Books,
     read,
@@ -29,8 +28,8 @@ from .files.codebooks import (
     to_python,
     to_safetensors,
 )
-from .parts.layout import CSS, browser_source, card, grid, scrolling, text
-from .parts.theme import (
+from ..parts.layout import CSS, browser_source, card, grid, scrolling, text
+from ..parts.theme import (
     BLUE,
     DESIGN_STYLES,
     GREY,
@@ -41,14 +40,15 @@ from .parts.theme import (
     scientific,
     ticks,
 )
-from .parts.upload_input import UploadInput
-from .parts.wording import compared
-from .state import DESIGN_LABELS, Request
-from .work.background import Task
-from .work.measurements import codebooks, most_levels
+from ..parts.upload_input import UploadInput
+from ..parts.wording import compared
+from ..state import DESIGN_LABELS, Request
+from ..work.background import Task
+from ..work.measurements import codebooks, most_levels
+from .density import REACH
 
 if TYPE_CHECKING:
-    from .app import Session
+    from ..app import Session
 
 _STEPS = 40
 _TRACED = 32  # beyond these levels the lines of the trace cannot be told apart

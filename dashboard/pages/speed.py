@@ -20,12 +20,12 @@ from threadpoolctl import threadpool_limits
 from quantlab import Codebook, GaussianPair, design_companding, encode, matmul
 from quantlab.gemm import cuda
 
-from .parts.layout import CSS, card, grid, text
-from .parts.theme import BLUE, plain_figure, ticks
-from .work.background import Task
+from ..parts.layout import CSS, card, grid, text
+from ..parts.theme import BLUE, plain_figure, ticks
+from ..work.background import Task
 
 if TYPE_CHECKING:
-    from .app import Session
+    from ..app import Session
 
 _SECONDS = 4.0
 _MOST_ROUNDS = 25

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import panel as pn
 from bokeh.models import ColumnDataSource, CustomJS
 
-from . import browser
-from .density_page import BROWSER_DESIGNS, REACH, DensityPage
-from .error_page import ErrorPage
-from .parts.layout import CSS
-from .state import DESIGN_LABELS
-from .work.background import REST
-from .work.measurements import Subscription, Update, measurements
+from .. import browser
+from ..parts.layout import CSS
+from ..state import DESIGN_LABELS
+from ..work.background import REST
+from ..work.measurements import Subscription, Update, measurements
+from .density import BROWSER_DESIGNS, REACH, DensityPage
+from .error import ErrorPage
 
 if TYPE_CHECKING:
-    from .app import Session
+    from ..app import Session
 
 _PAINT = browser.read("density.js") + browser.read("paint.js")
 

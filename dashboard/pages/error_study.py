@@ -16,11 +16,11 @@ from bokeh.plotting import figure
 from quantlab import asymptotic_mse, floor_nmse, measure_designs
 from quantlab.measure import MeasuredError
 
-from .parts.layout import CSS, card, entries, grid, text
-from .parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
-from .state import DESIGN_LABELS, Request
-from .work.background import Task
-from .work.error_study import (
+from ..parts.layout import CSS, card, entries, grid, text
+from ..parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
+from ..state import DESIGN_LABELS, Request
+from ..work.background import Task
+from ..work.error_study import (
     SIDE,
     exact,
     has_law,
@@ -28,10 +28,10 @@ from .work.error_study import (
     sampled_errors,
     split,
 )
-from .work.measurements import SIZE, SWEEP, codebooks, most_levels
+from ..work.measurements import SIZE, SWEEP, codebooks, most_levels
 
 if TYPE_CHECKING:
-    from .app import Session
+    from ..app import Session
 
 _BATCH = 20
 _TRIALS = {"40 trials": 40, "200 trials": 200, "1,000 trials": 1000}

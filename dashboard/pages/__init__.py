@@ -1,0 +1,1 @@
+"""One file a tab; the first is made of three: overview, density and error."""
