@@ -190,7 +190,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    from quantlab.dashboard.serving import is_loopback, serve
+    from quantlab.dashboard.server.serving import is_loopback, serve
 
     if password is None and not is_loopback(options.address):
         print(

@@ -63,10 +63,12 @@ def test_it_runs_as_a_module() -> None:
 
 @pytest.fixture
 def served(monkeypatch) -> list[tuple[tuple, dict]]:
-    """The calls of `quantlab.dashboard.serving.serve`, which serves nothing here."""
+    """The calls of `quantlab.dashboard.server.serving.serve`, which serves nothing here."""
     calls: list[tuple[tuple, dict]] = []
     monkeypatch.delenv(cli.PASSWORD, raising=False)
-    monkeypatch.setattr("quantlab.dashboard.serving.serve", lambda *a, **k: calls.append((a, k)))
+    monkeypatch.setattr(
+        "quantlab.dashboard.server.serving.serve", lambda *a, **k: calls.append((a, k))
+    )
     return calls
 
 

@@ -25,9 +25,9 @@ from bokeh.client import ClientSession, pull_session
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from quantlab.dashboard.arrivals import Arrivals
-from quantlab.dashboard.memory import Collector
-from quantlab.dashboard.serving import browser_origins, is_loopback, url
+from quantlab.dashboard.server.arrivals import Arrivals
+from quantlab.dashboard.server.memory import Collector
+from quantlab.dashboard.server.serving import browser_origins, is_loopback, url
 from quantlab.notebook import proxied_server
 
 ROOT = Path(__file__).parent.parent

@@ -20,7 +20,7 @@ from tornado.websocket import WebSocketClosedError
 
 import quantlab as ql
 import quantlab.dashboard.work.measurements as service
-from quantlab.dashboard.serving import not_a_closed_tab
+from quantlab.dashboard.server.serving import not_a_closed_tab
 from quantlab.dashboard.state import ATTENTION, SYNTHETIC, DashboardState, Problem, Request
 from quantlab.dashboard.work.background import server_pool
 from quantlab.dashboard.work.measurements import Measurements, Point, Step, Subscription, Update

@@ -8,7 +8,7 @@ from typing import Any
 
 from panel.auth import BasicAuthProvider, BasicLoginHandler
 
-from . import browser
+from .. import browser
 
 _PAGE = browser.path("login.html")  # Panel's asks a CDN for its icon
 

@@ -20,14 +20,14 @@ from tornado.process import task_id
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
+from ..app import TITLE, _document
+from ..files.limits import LIMITS, MEGABYTE
+from ..state import ATTENTION, SYNTHETIC, DashboardState
+from ..work.measurements import measurements
 from .admin import AdminPage
-from .app import TITLE, _document
 from .arrivals import Arrivals
-from .files.limits import LIMITS, MEGABYTE
 from .memory import Collector
 from .password import guard
-from .state import ATTENTION, SYNTHETIC, DashboardState
-from .work.measurements import measurements
 
 _ORPHAN_CHECK = 500  # milliseconds between two looks at whether the parent process is alive
 
