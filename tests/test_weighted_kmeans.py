@@ -138,3 +138,13 @@ def test_smoothing_keeps_the_weight_and_its_mean() -> None:
     assert_allclose(spread @ place, np.average(mean, weights=mass), atol=1e-6)
     variance = np.average((mean - np.average(mean, weights=mass)) ** 2, weights=mass)
     assert_allclose(spread @ place**2 - (spread @ place) ** 2, variance + 0.3**2, rtol=1e-4)
+
+
+def test_entries_that_differ_by_rounding_share_a_centre() -> None:
+    """Turned by a basis, 2 and -2 are 2 and -2 give or take a last bit, in no order that counts."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        entries = rng.choice([-2.0, 2.0], (6, 4)) * (1 + rng.choice([0, 1, 2], (6, 4)) * 2.2e-16)
+        centers = weighted_kmeans(entries, np.ones(6), np.ones(4), 16, 0.0)
+        assert np.all(np.diff(centers) > 0)
+        assert_allclose(np.abs(centers), 2, rtol=1e-15)

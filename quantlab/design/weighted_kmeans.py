@@ -117,7 +117,7 @@ def _best_centers(
     ends = kernels.best_cells_kernel(*sums, min(n_levels, mass.size))
     starts = np.concatenate([[0], ends[:-1]])
     means = np.add.reduceat(mass * mean, starts) / np.add.reduceat(mass, starts)
-    return center + size * np.unique(means)
+    return np.unique(center + size * means)  # what differs by less than its rounding is one
 
 
 def _location_and_size(sample: NDArray, entries: NDArray) -> tuple[float, float]:
