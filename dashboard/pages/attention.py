@@ -19,7 +19,8 @@ from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.designs import BALANCED
 
 from ..parts.layout import CSS, card, grid, scrolling, text
-from ..parts.theme import INK, decimal, plain_figure, scientific, ticks
+from ..parts.theme import INK, plain_figure, ticks
+from ..parts.wording import decimal, scientific
 from ..state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels

@@ -29,19 +29,9 @@ from ..files.codebooks import (
     to_safetensors,
 )
 from ..parts.layout import CSS, browser_source, card, grid, scrolling, text
-from ..parts.theme import (
-    BLUE,
-    DESIGN_STYLES,
-    GREY,
-    INK,
-    PDF,
-    VERMILLION,
-    plain_figure,
-    scientific,
-    ticks,
-)
+from ..parts.theme import BLUE, DESIGN_STYLES, GREY, INK, PDF, VERMILLION, plain_figure, ticks
 from ..parts.upload_input import UploadInput
-from ..parts.wording import compared
+from ..parts.wording import compared, scientific
 from ..state import DESIGN_LABELS, Request
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels

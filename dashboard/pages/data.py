@@ -23,8 +23,9 @@ from ..files.codebooks import to_json
 from ..files.limits import LIMITS, MEGABYTE
 from ..files.uploads import Contents, Matrix, enumeration, read_matrices, shown
 from ..parts.layout import CSS, card, entries, grid, scrolling, text
-from ..parts.theme import BLUE, MUTED, ORANGE, PDF, decimal, plain_figure, scientific, ticks
+from ..parts.theme import BLUE, MUTED, ORANGE, PDF, plain_figure, ticks
 from ..parts.upload_input import UploadInput
+from ..parts.wording import decimal, scientific
 from ..state import attention
 from ..work.background import Task
 from ..work.matrices import (

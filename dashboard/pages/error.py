@@ -13,15 +13,8 @@ from quantlab import asymptotic_mse
 
 from ..parts.guess import BASELINE, Guess
 from ..parts.layout import browser_source, card, css, entries, text
-from ..parts.theme import (
-    DESIGN_STYLES,
-    INK,
-    MUTED,
-    plain_figure,
-    power_of_ten,
-    scientific,
-    ticks,
-)  # fmt: skip
+from ..parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, ticks
+from ..parts.wording import power_of_ten, scientific
 from ..state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
 from ..work.background import Deliver
 from ..work.measurements import SIZE, SWEEP, Point, Update, most_levels

@@ -17,7 +17,8 @@ from quantlab import asymptotic_mse, floor_nmse, measure_designs
 from quantlab.measure import MeasuredError
 
 from ..parts.layout import CSS, card, entries, grid, text
-from ..parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, power_of_ten, scientific, ticks
+from ..parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, ticks
+from ..parts.wording import power_of_ten, scientific
 from ..state import DESIGN_LABELS, Request
 from ..work.background import Task
 from ..work.error_study import (

@@ -74,24 +74,6 @@ TABS_STYLE = {
     },
 }
 
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def power_of_ten(exponent: int) -> str:
-    """10 with a superscript, in plain text."""
-    return "10" + str(exponent).translate(_SUPERSCRIPTS)
-
-
-def decimal(value: float, digits: int) -> str:
-    """A number with a minus sign, and without one where it rounds to zero: −0.20."""
-    return f"{value:z.{digits}f}".replace("-", "−")
-
-
-def scientific(value: float) -> str:
-    """Three digits: 2.11 × 10⁻⁴."""
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{mantissa} × {power_of_ten(int(exponent))}"
-
 
 def plain_figure(x_label: str, y_label: str, **options: Any) -> figure:
     """A figure without toolbar, fixed in height, as wide as its card."""

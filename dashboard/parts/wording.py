@@ -1,8 +1,24 @@
-"""How much more or less, as one says it."""
+"""Numbers and comparisons, as sentences write them."""
 
 from __future__ import annotations
 
-from .theme import power_of_ten
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power_of_ten(exponent: int) -> str:
+    """10 with a superscript, in plain text."""
+    return "10" + str(exponent).translate(_SUPERSCRIPTS)
+
+
+def decimal(value: float, digits: int) -> str:
+    """A number with a minus sign, and without one where it rounds to zero: −0.20."""
+    return f"{value:z.{digits}f}".replace("-", "−")
+
+
+def scientific(value: float) -> str:
+    """Three digits: 2.11 × 10⁻⁴."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa} × {power_of_ten(int(exponent))}"
 
 
 def two_digits(value: float) -> str:

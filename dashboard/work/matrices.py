@@ -17,8 +17,7 @@ from quantlab.report import ReportRow
 
 from ..files.codebooks import Books
 from ..files.uploads import Matrix
-from ..parts.theme import scientific
-from ..parts.wording import compared
+from ..parts.wording import compared, scientific
 from ..state import DESIGN_LABELS
 from .background import Task
 

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 import quantlab as ql
 from tests.browser.test_page import Dashboard
-from tests.test_dashboard_uploads import HOSTILE
+from tests.dashboard.test_uploads import HOSTILE
 
 #: The twelve kinds that the page must survive.
 KINDS = (

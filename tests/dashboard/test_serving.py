@@ -30,7 +30,7 @@ from quantlab.dashboard.server.memory import Collector
 from quantlab.dashboard.server.serving import browser_origins, is_loopback, url
 from quantlab.notebook import proxied_server
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 Serve = Callable[..., tuple[str, subprocess.Popen[str]]]
 
 

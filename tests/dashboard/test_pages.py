@@ -21,7 +21,7 @@ from quantlab.dashboard.state import ATTENTION
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, report_csv
 from quantlab.design import FORMATS
-from tests.test_dashboard_uploads import npy, npz
+from tests.dashboard.test_uploads import npy, npz
 
 A, B = ql.GaussianPair(0.9).sample_matrices(96, 64, 80, rng=3)
 

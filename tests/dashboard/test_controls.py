@@ -14,7 +14,7 @@ from quantlab.dashboard.parts.lessons import PRESETS, TOUR
 from quantlab.dashboard.state import DESIGN_LABELS, DashboardState, attention
 from quantlab.dashboard.work.error_study import exact
 from quantlab.dashboard.work.measurements import measure_points, most_levels
-from tests.test_dashboard_pages import until
+from tests.dashboard.test_pages import until
 
 
 @pytest.mark.parametrize("rho", ["0.5", "-0.2", "0.8"])
