@@ -25,7 +25,7 @@ from quantlab.pairs.elliptical import (
 )
 
 # joint cells of operands' cells with less mass are computed apart; e^-_REACH of it is left out
-_FAR, _REACH = 1e-11, 42.0
+_FAR, _REACH = 1e-8, 42.0
 
 
 @dataclass(frozen=True)
