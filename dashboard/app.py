@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from html import escape
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
@@ -17,6 +17,7 @@ from panel.io.state import set_curdoc
 from panel.links import Callback
 from panel.util import edit_readonly
 
+from .pages import Page
 from .parts.controls import OWN_CONTROLS, Controls
 from .parts.layout import CSS, text
 from .parts.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
@@ -49,14 +50,6 @@ _PAGES = {
     "data": ("data", "DataPage"),
     "speed": ("speed", "SpeedPage"),
 }
-
-
-class Page(Protocol):
-    """One tab, built on its first visit; `refresh` follows each move of a control, and is cheap."""
-
-    def view(self) -> pn.viewable.Viewable: ...
-
-    def refresh(self) -> None: ...
 
 
 class Session:
@@ -194,9 +187,8 @@ class Session:
             self._pages[name].refresh()
             return
         module, kind = _PAGES[name]
-        self._pages[name] = page = getattr(import_module(f".pages.{module}", __package__), kind)(
-            self
-        )
+        build = getattr(import_module(f".pages.{module}", __package__), kind)
+        self._pages[name] = page = build(self)
         view = page.view()
         page.refresh()
         if self.state.theme == "dark":

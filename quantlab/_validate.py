@@ -72,24 +72,6 @@ def finite_vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
     return array
 
 
-def finite_matrix(values: ArrayLike, name: str) -> NDArray:
-    """Return `values` as a 2-D, non-empty, finite floating array (float64 unless already float)."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
-    if array.ndim != 2:
-        raise ValueError(f"{name} must be a matrix (2-D); got shape {array.shape}")
-    if array.size == 0:
-        raise ValueError(f"{name} must not be empty; got shape {array.shape}")
-    if array.dtype.kind != "f":
-        array = array.astype(np.float64)
-    finite = np.isfinite(array)
-    if not finite.all():
-        i, j = np.argwhere(~finite)[0]
-        raise ValueError(f"{name} must be finite; {name}[{i}, {j}] = {array[i, j]}")
-    return array
-
-
 def increasing(values: NDArray[np.float64], name: str) -> None:
     bad = np.flatnonzero(np.diff(values) <= 0)
     if bad.size:

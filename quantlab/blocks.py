@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from quantlab import _validate as check
+from quantlab._matrices import finite_matrix
 from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix, encode
 from quantlab.pairs import Operand
@@ -60,7 +61,7 @@ def encode_blocks(
     >>> coded.decode()
     array([[ 0., -2., 30.,  0.]], dtype=float32)
     """
-    values = check.finite_matrix(matrix, "matrix")
+    values = finite_matrix(matrix, "matrix")
     g = check.count(group, "group")
     axis = 1 if check.operand(operand) == "x" else 0
     kind = _scale_type(scale_dtype)

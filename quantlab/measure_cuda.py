@@ -91,7 +91,7 @@ def sample_batch(
 def _tables(codebook: Codebook, device: Any) -> tuple[Any, Any]:
     import torch
 
-    from quantlab.codes.encoding import exact_thresholds
+    from quantlab.codes.thresholds import exact_thresholds
 
     thresholds = exact_thresholds(codebook, np.dtype(np.float32))
     centers = codebook.centers.astype(np.float32)

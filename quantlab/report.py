@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _validate as check
+from quantlab._matrices import finite_matrix
 from quantlab.balancing import Basis, balance
 from quantlab.blocks import block_bits, encode_blocks
 from quantlab.codebook import Codebook
@@ -222,7 +223,7 @@ def _decibel(nmse: float, reference: float) -> float:
 
 
 def _checked(a: ArrayLike, b: ArrayLike) -> Matrices:
-    left, right = check.finite_matrix(a, "a"), check.finite_matrix(b, "b")
+    left, right = finite_matrix(a, "a"), finite_matrix(b, "b")
     check.multipliable(left.shape, right.shape)
     return left, right
 

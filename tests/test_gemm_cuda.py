@@ -18,8 +18,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
-from quantlab.codes.device import DeviceCodedMatrix
-from quantlab.codes.device_coding import center_table, decoded, encode_tensor
+from quantlab.codes.device import DeviceCodedMatrix, encode_tensor
+from quantlab.codes.device_coding import center_table, decoded
 from quantlab.gemm import cuda, matmul_reference
 from quantlab.gemm.cuda import routes
 
@@ -43,7 +43,7 @@ def _outputs_start_as_nan():
 @pytest.fixture(params=[pytest.param("kernels", marks=needs_triton), "torch"])
 def path(request, monkeypatch) -> str:
     if request.param == "torch":
-        monkeypatch.setattr("quantlab.codes.device.find_spec", lambda name: None)
+        monkeypatch.setattr("quantlab.codes.device_coding.find_spec", lambda name: None)
     return request.param
 
 

@@ -69,43 +69,6 @@ def test_importing_quantlab_loads_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return found
-
-
-@pytest.mark.parametrize(
-    ("room", "never"),
-    [
-        ("quantlab", "dashboard"),
-        ("quantlab/pairs", "quantlab.design"),
-        ("quantlab/pairs", "quantlab.codebook"),
-        ("quantlab/design", "quantlab.gemm"),
-        ("quantlab/design", "quantlab.views"),
-        ("quantlab/gemm", "quantlab.design"),
-        ("quantlab/views.py", "quantlab.measure"),
-    ],
-)
-def test_nothing_imports_against_the_data_flow(room: str, never: str) -> None:
-    place = ROOT / room
-    files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-    # the command line starts the dashboard, on request, as a program starts another
-    allowed = {ROOT / "quantlab/cli.py", ROOT / "quantlab/notebook.py"}
-    backwards = [
-        (str(path.relative_to(ROOT)), name)
-        for path in files
-        if path not in allowed
-        for name in imports(path)
-        if name == never or name.startswith(never + ".")
-    ]
-    assert backwards == []
-
-
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_comparison_is_never_thrown_away(path: Path) -> None:
     """A bare `np.allclose(...)` statement checks nothing."""

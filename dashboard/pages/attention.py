@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache, partial
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import panel as pn
@@ -24,9 +24,7 @@ from ..parts.wording import decimal, scientific
 from ..state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels
-
-if TYPE_CHECKING:
-    from ..app import Session
+from . import Session
 
 _LAYERS, _HEADS = 6, 12
 #: On a phone the numbers of the map are small, so that they stay apart.

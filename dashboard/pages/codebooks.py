@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import panel as pn
@@ -35,10 +35,8 @@ from ..parts.wording import compared, scientific
 from ..state import DESIGN_LABELS, Request
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels
+from . import Session
 from .density import REACH
-
-if TYPE_CHECKING:
-    from ..app import Session
 
 _STEPS = 40
 _TRACED = 32  # beyond these levels the lines of the trace cannot be told apart

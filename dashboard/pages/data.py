@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import panel as pn
@@ -17,7 +17,6 @@ from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
 from quantlab import CRITICAL_RHO, EmpiricalPair, encode
-from quantlab.codes.storage import save
 
 from ..files.codebooks import to_json
 from ..files.limits import LIMITS, MEGABYTE
@@ -37,9 +36,7 @@ from ..work.matrices import (
     look,
     report_csv,
 )
-
-if TYPE_CHECKING:
-    from ..app import Session
+from . import Session
 
 TWO, ONE = "Two files: A (m × k) and B (k × n)", "One file: its rows against its columns"
 
@@ -296,7 +293,7 @@ class DataPage:
         coded = encode((self.pair.a, self.pair.b)[which], answer.books[which])
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "codes.safetensors"
-            save(coded, path)
+            coded.save(path)
             return path.read_bytes()
 
     def _file(self, write: Callable[[Answer], bytes]) -> io.BytesIO:

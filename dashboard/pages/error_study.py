@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import panel as pn
@@ -30,9 +30,7 @@ from ..work.error_study import (
     split,
 )
 from ..work.measurements import SIZE, SWEEP, codebooks, most_levels
-
-if TYPE_CHECKING:
-    from ..app import Session
+from . import Session
 
 _BATCH = 20
 _TRIALS = {"40 trials": 40, "200 trials": 200, "1,000 trials": 1000}

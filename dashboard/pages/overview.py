@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import panel as pn
 from bokeh.models import ColumnDataSource, CustomJS
 
@@ -12,11 +10,9 @@ from ..parts.layout import CSS
 from ..state import DESIGN_LABELS
 from ..work.background import REST
 from ..work.measurements import Subscription, Update, measurements
+from . import Session
 from .density import BROWSER_DESIGNS, REACH, DensityPage
 from .error import ErrorPage
-
-if TYPE_CHECKING:
-    from ..app import Session
 
 _PAINT = browser.read("density.js") + browser.read("paint.js")
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 import panel as pn
@@ -23,9 +22,7 @@ from quantlab.gemm import cuda
 from ..parts.layout import CSS, card, grid, text
 from ..parts.theme import BLUE, plain_figure, ticks
 from ..work.background import Task
-
-if TYPE_CHECKING:
-    from ..app import Session
+from . import Session
 
 _SECONDS = 4.0
 _MOST_ROUNDS = 25

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from quantlab._matrices import is_tensor
 from quantlab.codebook import Codebook
-from quantlab.codes.matrix import CodedMatrix, packed_width
+from quantlab.codes.device_coding import center_table, codes_of, decoded, pack_codes
+from quantlab.codes.layout import packed_width
+from quantlab.codes.matrix import CodedMatrix, fills_in
 
 
 class DeviceCodedMatrix(CodedMatrix):
@@ -38,15 +39,11 @@ class DeviceCodedMatrix(CodedMatrix):
             return self._data
         import torch
 
-        from quantlab.codes.device_coding import decoded
-
         return decoded(self, torch.arange(256, dtype=torch.uint8, device=self.device))
 
     @property
     def packed(self) -> Any:
         """Packed codes, uint8 tensor (rows, ceil(columns bits / 8))."""
-        from quantlab.codes.device_coding import pack_codes
-
         return self._data if self._held_bits == self.bits else pack_codes(self._data, self.bits)
 
     def pack(self) -> DeviceCodedMatrix:
@@ -55,8 +52,6 @@ class DeviceCodedMatrix(CodedMatrix):
     def decode(self, dtype: Any = None) -> Any:
         """centers[codes] * scale, a tensor of `dtype` (torch.float32)."""
         import torch
-
-        from quantlab.codes.device_coding import center_table, decoded
 
         kind = dtype or torch.float32
         wide = torch.float64 if kind == torch.float64 else torch.float32
@@ -130,6 +125,15 @@ def device_matrix(
     return coded
 
 
+def encode_tensor(
+    matrix: Any, codebook: Codebook, packed: bool = False, out: Any = None
+) -> DeviceCodedMatrix:
+    """`encode` for a checked matrix (2-D tensor): codes stay on its device."""
+    bits = codebook.bits if packed else 8
+    return device_matrix(codes_of(matrix, codebook, bits, out), bits, matrix.shape, codebook)
+
+
+@fills_in("to_device")
 def to_device(coded: CodedMatrix, device: Any) -> DeviceCodedMatrix:
     """Copy a host matrix's codes and scale to tensors of `device`."""
     import torch
@@ -146,15 +150,3 @@ def is_on_device(operand: Any) -> bool:
     if isinstance(operand, DeviceCodedMatrix):
         return True
     return is_tensor(operand) and operand.device.type != "cpu"
-
-
-def is_tensor(operand: Any) -> bool:
-    """Whether this is a torch tensor, without importing torch."""
-    return type(operand).__module__.partition(".")[0] == "torch"
-
-
-def has_kernels(device: Any) -> bool:
-    """Whether Triton can run on this device: on CUDA, or anywhere in its interpreter."""
-    if find_spec("triton") is None:
-        return False
-    return device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"

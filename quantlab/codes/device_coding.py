@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Protocol
 
 import numpy as np
 
+from quantlab._matrices import is_tensor
 from quantlab.codebook import Codebook
-from quantlab.codes.device import DeviceCodedMatrix, device_matrix, has_kernels, is_tensor
-from quantlab.codes.matrix import packed_width
+from quantlab.codes.layout import packed_width
+from quantlab.codes.thresholds import exact_thresholds
 
 # a table of up to this many thresholds is faster to pass one by one than to search
 _MOST_COUNTED = 7
@@ -17,16 +20,29 @@ _MOST_COUNTED = 7
 _TILE = 1 << 24
 
 
-def encode_tensor(
-    matrix: Any, codebook: Codebook, packed: bool = False, out: Any = None
-) -> DeviceCodedMatrix:
-    """`encode` for a checked matrix (2-D tensor): codes stay on its device."""
+class Held(Protocol):
+    """What is decoded here: codes in a tensor, `_held_bits` each."""
+
+    _data: Any
+    _held_bits: int
+    shape: tuple[int, int]
+
+    @property
+    def device(self) -> Any: ...
+
+
+def has_kernels(device: Any) -> bool:
+    """Whether Triton can run on this device: on CUDA, or anywhere in its interpreter."""
+    if find_spec("triton") is None:
+        return False
+    return device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def codes_of(matrix: Any, codebook: Codebook, bits: int, out: Any = None) -> Any:
+    """Codes of a checked matrix (2-D tensor), held at `bits` bits, in a tensor on its device."""
     import torch
 
-    from quantlab.codes.encoding import exact_thresholds
-
     rows, columns = matrix.shape
-    bits = codebook.bits if packed else 8
     shape = (rows, packed_width(columns, bits))
     if out is None:
         out = torch.empty(shape, dtype=torch.uint8, device=matrix.device)
@@ -40,6 +56,8 @@ def encode_tensor(
             f"{getattr(out, 'dtype', type(out))} of shape {tuple(getattr(out, 'shape', ()))} on "
             f"{getattr(out, 'device', 'no device')}"
         )
+    if matrix.dtype.itemsize == 1 and matrix.dtype.is_floating_point:
+        matrix = matrix.float()  # float8, which has no comparisons
     wide = matrix.dtype == torch.float64 or not matrix.dtype.is_floating_point
     kind = torch.float64 if wide else torch.float32
     numpy_kind = np.dtype(np.float64 if wide else np.float32)
@@ -62,14 +80,12 @@ def encode_tensor(
     if not finite:
         i, j = torch.nonzero(~torch.isfinite(matrix))[0].tolist()
         raise ValueError(f"matrix must be finite; matrix[{i}, {j}] = {matrix[i, j].item()}")
-    return device_matrix(out, bits, (rows, columns), codebook)
+    return out
 
 
 @lru_cache(maxsize=64)
 def _search_table(codebook: Codebook, kind: np.dtype, device: str) -> tuple[Any, int]:
     """Thresholds in order and their number, or, if many, a search tree in level order and 0."""
-    from quantlab.codes.encoding import exact_thresholds
-
     thresholds = exact_thresholds(codebook, kind)
     n = thresholds.size
     if n <= _MOST_COUNTED:
@@ -84,7 +100,7 @@ def _search_table(codebook: Codebook, kind: np.dtype, device: str) -> tuple[Any,
     return _device_tensor(tree, device), 0
 
 
-def decoded(coded: DeviceCodedMatrix, table: Any, out: Any = None) -> Any:
+def decoded(coded: Held, table: Any, out: Any = None) -> Any:
     """table[codes] without the scale; `out` may be larger (padded with zeros) or transposed."""
     import torch
 

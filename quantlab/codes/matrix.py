@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,24 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from quantlab import _threads
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
+from quantlab.codes import storage
+from quantlab.codes.layout import check_codes, checked_scale, packed_width
 
 _TILE_ROWS = 256
+_Method = Callable[..., Any]
+#: What later rooms of the house do with a coded matrix: each fills in its own when it is imported,
+#: so that imports run one way.
+_LATER: dict[str, _Method] = {}
 
 
-def packed_width(columns: int, bits: int) -> int:
-    """Bytes of one packed row."""
-    return -(-columns * bits // 8)
+def fills_in(name: str) -> Callable[[_Method], _Method]:
+    """Mark a later room's function as the one behind a method of `CodedMatrix`."""
+
+    def fill_in(function: _Method) -> _Method:
+        _LATER[name] = function
+        return function
+
+    return fill_in
 
 
 class CodedMatrix:
@@ -61,6 +73,9 @@ class CodedMatrix:
 
     Notes
     -----
+    It behaves as a matrix: `coded @ other` and `other @ coded` are `matmul`, `np.asarray(coded)`
+    decodes, `coded.T`, `coded[2:5]` and `len(coded)` are what they are for an array.
+
     Choosing: `pack()` for memory, files, and products with few rows; unpacked otherwise. Products
     decode while they multiply and keep nothing behind: memory stays as `nbytes` says.
 
@@ -74,6 +89,9 @@ class CodedMatrix:
     """
 
     __slots__ = ("_data", "_held_bits", "_snapped", "codebook", "group", "scale", "shape")
+    __array_ufunc__ = None  # array @ coded comes to __rmatmul__
+    __iter__ = None  # rows are taken by a slice
+    ndim = 2
 
     def __init__(
         self,
@@ -87,7 +105,7 @@ class CodedMatrix:
             raise TypeError(f"codes must be integers; got dtype {array.dtype}")
         if array.ndim != 2 or array.size == 0:
             raise ValueError(f"codes must be a matrix with entries (2-D); got shape {array.shape}")
-        _check_codes(array, codebook.n_levels)
+        check_codes(array, codebook.n_levels)
         self._set(np.ascontiguousarray(array, np.uint8), 8, array.shape, codebook, scale, group)
 
     @classmethod
@@ -113,7 +131,7 @@ class CodedMatrix:
         coded._set(data, codebook.bits, (rows, columns), codebook, scale, group)
         if codebook.n_levels < 1 << codebook.bits:
             for start in range(0, rows, _TILE_ROWS):
-                _check_codes(coded._rows(start, start + _TILE_ROWS), codebook.n_levels, start)
+                check_codes(coded._rows(start, start + _TILE_ROWS), codebook.n_levels, start)
         return coded
 
     @classmethod
@@ -144,7 +162,7 @@ class CodedMatrix:
             raise ValueError(f"codes are uint8: at most 256 levels; got {codebook.n_levels}")
         self._data, self._held_bits, self.codebook = data, held_bits, codebook
         self.shape: tuple[int, int] = (shape[0], shape[1])
-        self.scale, self.group = _checked_scale(scale, group, self.shape)
+        self.scale, self.group = checked_scale(scale, group, self.shape)
         self._snapped: dict = {}  # the centres on integer grids, filled by quantlab.gemm.plan
 
     @property
@@ -183,15 +201,61 @@ class CodedMatrix:
         coded.scale, coded.group = self.scale, self.group
         return coded
 
+    @property
+    def T(self) -> CodedMatrix:
+        """The transpose, held as this is; its scales go along."""
+        coded = CodedMatrix._trusted(
+            np.ascontiguousarray(self.codes.T), 8, self.shape[::-1], self.codebook
+        )
+        if self.scale is not None:
+            coded.scale, coded.group = np.ascontiguousarray(self.scale.T), self.group
+        return coded.pack() if self.is_packed else coded
+
+    def __getitem__(self, rows: slice) -> CodedMatrix:
+        """Rows by a slice, as in coded[:64]; unit steps share memory."""
+        if not isinstance(rows, slice):
+            raise TypeError(f"rows are taken by a slice, as in coded[2:5]; got [{rows!r}]")
+        span = range(*rows.indices(self.shape[0]))
+        if not span:
+            raise ValueError(f"no row of {self.shape[0]} is in [{_shown(rows)}]")
+        data = np.ascontiguousarray(self._data[rows])
+        shape = (len(span), self.shape[1])
+        coded = CodedMatrix._trusted(data, self._held_bits, shape, self.codebook)
+        if self.scale is None or self.scale.shape[0] == 1 < self.shape[0]:
+            coded.scale, coded.group = self.scale, self.group
+        elif self.scale.shape[0] == self.shape[0]:
+            coded.scale, coded.group = self.scale[rows], self.group
+        elif self.group and span.step == 1 and span.start % self.group == 0:
+            coded.scale = self.scale[span.start // self.group : -(-span.stop // self.group)]
+            coded.group = self.group
+        else:
+            raise ValueError(
+                f"groups of {self.group} rows share scales: a slice starts at a multiple of "
+                f"{self.group}, with step 1; got [{_shown(rows)}]"
+            )
+        return coded
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
+        if copy is False:
+            raise ValueError("a coded matrix is decoded into a new array; copy=False is impossible")
+        return self.decode(np.float32 if dtype is None else dtype)
+
+    def __matmul__(self, other: Any) -> Any:
+        return _LATER["matmul"](self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _LATER["matmul"](other, self)
+
     def to(self, device: Any) -> CodedMatrix:
         """The same codes held as torch tensors on `device` ("cuda", "cuda:1", "cpu", ...).
 
         `codes`, `packed`, `decode` and products of the result are tensors there; its `numpy()`
         comes back.
         """
-        from quantlab.codes.device import to_device
-
-        return to_device(self, device)
+        return _LATER["to_device"](self, device)
 
     def decode(self, dtype: DTypeLike = np.float32) -> NDArray:
         """centers[codes] * scale as `dtype`, C-ordered (rows, columns)."""
@@ -236,50 +300,26 @@ class CodedMatrix:
         return codes
 
     def save(self, path: str | Path) -> None:
-        """Write safetensors that explain themselves; see quantlab.codes.storage."""
-        from quantlab.codes.storage import save
+        """Write safetensors that explain themselves; see quantlab.codes.storage.
 
-        save(self, path)
+        Raises
+        ------
+        FileNotFoundError
+            If the folder is not there.
+        """
+        storage.write(path, self.packed, self.codebook, self.scale, self.group, self.shape)
 
     @classmethod
     def load(cls, path: str | Path) -> CodedMatrix:
         """Read what `save` wrote, packed; ValueError if the file holds something else."""
-        from quantlab.codes.storage import load
-
-        return load(path)
+        with storage.named(path):
+            return cls.from_packed(*storage.read(path))
 
     def __repr__(self) -> str:
         held = f"{self._held_bits}-bit" if self.is_packed else "uint8"
         return f"CodedMatrix({self.shape[0]} x {self.shape[1]}, {held} codes, {self.codebook!r})"
 
 
-def _check_codes(codes: NDArray, n_levels: int, first_row: int = 0) -> None:
-    if codes.max() >= n_levels or (codes.dtype.kind == "i" and codes.min() < 0):
-        i, j = np.argwhere((codes >= n_levels) | (codes < 0))[0]
-        raise ValueError(
-            f"codes must lie in 0 .. {n_levels - 1} (K = {n_levels}); "
-            f"codes[{first_row + i}, {j}] = {codes[i, j]}"
-        )
-
-
-def _checked_scale(
-    scale: ArrayLike | None, group: int | None, shape: tuple[int, int]
-) -> tuple[NDArray[np.float32] | None, int | None]:
-    if scale is None:
-        if group is not None:
-            raise ValueError(f"group needs a scale; got group {group} and no scale")
-        return None, None
-    array = np.asarray(scale, dtype=np.float32)
-    if array.ndim == 0:
-        array = array.reshape(1, 1)
-    rows, columns = shape
-    if group is None:
-        allowed = [(1, 1), (rows, 1), (1, columns)]
-    else:
-        g = check.count(group, "group")
-        allowed = [(rows, -(-columns // g)), (-(-rows // g), columns)]
-    if array.shape not in allowed:
-        raise ValueError(f"scale must have one of the shapes {allowed}; got {array.shape}")
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"scale must be finite; got {array[~np.isfinite(array)][0]}")
-    return np.ascontiguousarray(array), group
+def _shown(rows: slice) -> str:
+    ends = ["" if end is None else str(end) for end in (rows.start, rows.stop, rows.step)]
+    return ":".join(ends if ends[2] else ends[:2])

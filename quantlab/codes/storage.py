@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from quantlab.codebook import Codebook
-from quantlab.codes.matrix import CodedMatrix
 
 _FORMAT = "quantlab.coded_matrix.v1"
 _LAYOUT = (
@@ -18,39 +22,82 @@ _LAYOUT = (
 )
 
 
-def save(coded: CodedMatrix, path: str | Path) -> None:
-    """Write the packed codes, centers, thresholds and scale; the header says the rest."""
+def write(
+    path: str | Path,
+    packed: NDArray,
+    codebook: Codebook,
+    scale: NDArray | None,
+    group: int | None,
+    shape: tuple[int, int],
+) -> None:
+    """Packed codes, centers, thresholds and scale; the header says the rest."""
     from safetensors.numpy import save_file
 
-    book = coded.codebook
-    tensors = {"codes": coded.packed, "centers": book.centers, "thresholds": book.thresholds}
-    if coded.scale is not None:
-        tensors["scale"] = coded.scale
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {folder}")
+    tensors = {"codes": packed, "centers": codebook.centers, "thresholds": codebook.thresholds}
+    if scale is not None:
+        tensors["scale"] = scale
     header = {
         "format": _FORMAT,
-        "shape": json.dumps(coded.shape),
-        "bits": str(coded.bits),
-        "n_levels": str(book.n_levels),
-        "group": json.dumps(coded.group),
-        "info": json.dumps(dict(book.info)),
+        "shape": json.dumps(shape),
+        "bits": str(codebook.bits),
+        "n_levels": str(codebook.n_levels),
+        "group": json.dumps(group),
+        "info": json.dumps(dict(codebook.info)),
         "layout": _LAYOUT,
     }
     save_file(tensors, str(path), header)
 
 
-def load(path: str | Path) -> CodedMatrix:
-    """Read what `save` wrote, packed; ValueError if the file holds something else."""
+def read(path: str | Path) -> tuple[NDArray, tuple[int, int], Codebook, NDArray | None, int | None]:
+    """Packed codes, shape, codebook, scale and group; ValueError if the file holds others."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="np") as file:
             header = file.metadata() or {}
             if header.get("format") != _FORMAT:
-                came = header.get("format")
-                raise ValueError(f"{path} must have format {_FORMAT!r}; got {came!r}")
+                raise ValueError(
+                    f"the file must have format {_FORMAT!r}; got {header.get('format')!r}"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from None
-    codebook = Codebook(tensors["centers"], tensors["thresholds"], json.loads(header["info"]))
-    shape, group = json.loads(header["shape"]), json.loads(header["group"])
-    return CodedMatrix.from_packed(tensors["codes"], shape, codebook, tensors.get("scale"), group)
+        raise ValueError(f"not a safetensors file: {error}") from None
+    for name in ("codes", "centers", "thresholds"):
+        if name not in tensors:
+            raise ValueError(f"tensor {name!r} is missing; there are {sorted(tensors)}")
+    info = _field(header, "info", dict)
+    codebook = Codebook(tensors["centers"], tensors["thresholds"], info)
+    for name, own in (("bits", codebook.bits), ("n_levels", codebook.n_levels)):
+        if _field(header, name, int) != own:
+            raise ValueError(f"{name} is {header[name]}, but the centers' is {own}")
+    shape = _field(header, "shape", list)
+    if len(shape) != 2:
+        raise ValueError(f"shape must be [rows, columns]; got {shape}")
+    group = _field(header, "group", int, type(None))
+    return tensors["codes"], (shape[0], shape[1]), codebook, tensors.get("scale"), group
+
+
+@contextmanager
+def named(path: str | Path) -> Iterator[None]:
+    """What is wrong with a file is said with its name."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _field(header: Mapping[str, str], name: str, *kinds: type) -> Any:
+    """A field of the header, which is JSON."""
+    if name not in header:
+        raise ValueError(f"header field {name!r} is missing; there are {sorted(header)}")
+    try:
+        value = json.loads(header[name])
+    except json.JSONDecodeError as error:
+        raise ValueError(f"header field {name!r} is not JSON ({error}): {header[name]!r}") from None
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise ValueError(f"header field {name!r} must be {expected}; got {header[name]!r}")
+    return value

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _validate as check
+from quantlab._matrices import finite_matrix, is_tensor
 from quantlab.codes import CodedMatrix
-from quantlab.codes.device import is_on_device, is_tensor
+from quantlab.codes.device import is_on_device
+from quantlab.codes.matrix import fills_in
 from quantlab.gemm.cpu import matmul_cpu
 from quantlab.gemm.dispatch import Plan, plan
 from quantlab.gemm.reference import matmul_reference
@@ -19,6 +21,7 @@ BACKENDS = ("auto", "cpu", "cuda", "reference")
 __all__ = ["BACKENDS", "Plan", "matmul", "matmul_reference", "plan"]
 
 
+@fills_in("matmul")
 def matmul(
     a: CodedMatrix | ArrayLike,
     b: CodedMatrix | ArrayLike,
@@ -45,7 +48,7 @@ def matmul(
     Returns
     -------
     float32, shape (m, n)
-        A tensor if the operands were on a device, else an ndarray.
+        An ndarray; a tensor if an operand was one or was on a device, float64 if it was that.
 
     Raises
     ------
@@ -91,20 +94,31 @@ def matmul(
             f'backend "{backend}" takes operands in the host\'s memory; an operand is on a device '
             '(.numpy() brings it back, backend "cuda" multiplies there)'
         )
-    left, right = _operand(a, "a"), _operand(b, "b")
+    if backend == "reference" and route is not None:
+        raise ValueError(f'backend "reference" has no routes; got route {route!r}')
+    tensor: Any = next((operand for operand in (a, b) if is_tensor(operand)), None)
+    if tensor is None:
+        return _on_host(_operand(a, "a"), _operand(b, "b"), backend, route)
+    import torch
+
+    if tensor.dtype == torch.float64:
+        wide = _operand(a, "a", np.float64), _operand(b, "b", np.float64)
+        check.multipliable(wide[0].shape, wide[1].shape)
+        c: NDArray = matmul_reference(*wide)
+    else:
+        c = _on_host(_operand(a, "a"), _operand(b, "b"), backend, route)
+    return torch.from_numpy(c)
+
+
+def _on_host(left: Any, right: Any, backend: str, route: str | None) -> NDArray[np.float32]:
     check.multipliable(left.shape, right.shape)
     if backend == "reference":
-        if route is not None:
-            raise ValueError(f'backend "reference" has no routes; got route {route!r}')
         return matmul_reference(left, right).astype(np.float32)
     return matmul_cpu(left, right, plan(left, right, route))
 
 
-def _operand(operand: Any, name: str) -> Any:
+def _operand(operand: Any, name: str, kind: type = np.float32) -> Any:
+    """A coded operand as it is, a float one checked and of `kind`."""
     if isinstance(operand, CodedMatrix):
         return operand
-    if is_tensor(operand):  # in the host's memory
-        operand = operand.detach()
-        if str(operand.dtype) == "torch.bfloat16":  # numpy has no such type; float32 holds it
-            operand = operand.float()
-    return np.asarray(check.finite_matrix(operand, name), dtype=np.float32)
+    return finite_matrix(operand, name).astype(kind, copy=False)

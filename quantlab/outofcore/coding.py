@@ -12,7 +12,7 @@ from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix
 from quantlab.codes import encode as encode_block
 from quantlab.codes.kernels import unpack_kernel
-from quantlab.codes.matrix import packed_width
+from quantlab.codes.layout import packed_width
 from quantlab.gemm import matmul as matmul_block
 from quantlab.gemm import plan
 from quantlab.outofcore.reading import MEMORY, Array, checked, entries_in, read, steps, tiles

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _validate as check
+from quantlab._matrices import finite_matrix
 from quantlab.pairs.base import FloatArray, Operand, Pair
 from quantlab.pairs.gaussian import GaussianPair
 
@@ -65,7 +66,7 @@ class EmpiricalPair(Pair):
     """
 
     def __init__(self, a: ArrayLike, b: ArrayLike) -> None:
-        self.a, self.b = check.finite_matrix(a, "a"), check.finite_matrix(b, "b")
+        self.a, self.b = finite_matrix(a, "a"), finite_matrix(b, "b")
         check.multipliable(self.a.shape, self.b.shape)
         self.column_weight = np.mean(np.square(self.b, dtype=np.float64), axis=1)
         self.row_weight = np.mean(np.square(self.a, dtype=np.float64), axis=0)

@@ -1,7 +1,7 @@
 """Sweeps: one function over a grid of settings and trials, anywhere, resumable."""
 
-from quantlab.sweep.execute import Row
-from quantlab.sweep.grid import Cell, Sweep
+from quantlab.sweep.execute import Cell, Row
+from quantlab.sweep.grid import Sweep
 from quantlab.sweep.runners import RUNNERS, ProgressLine, open_executor
 from quantlab.sweep.store import Store
 

@@ -6,14 +6,12 @@ import queue
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from quantlab.sweep.runners import one_thread_each
-
-if TYPE_CHECKING:
-    from quantlab.sweep.grid import Cell
 
 Row = dict[str, Any]
 CellFunction = Callable[..., "Row | Sequence[Row]"]
@@ -21,6 +19,20 @@ CellFunction = Callable[..., "Row | Sequence[Row]"]
 Progress = Callable[[int, int, "float | None"], None]
 
 TICK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One settings point and trial. `key` names it in a store; `entropy` seeds it."""
+
+    settings: Mapping[str, Any]
+    trial: int
+    key: str
+    entropy: int
+
+    def rng(self) -> np.random.Generator:
+        """The cell's own stream: the same in every run, order, runner and machine."""
+        return np.random.default_rng(np.random.SeedSequence(self.entropy))
 
 
 def split_chunks(cells: Sequence[Cell], size: int) -> list[list[Cell]]:

@@ -19,6 +19,7 @@ import numpy as np
 from quantlab import _validate as check
 from quantlab.sweep.execute import (
     TICK_SECONDS,
+    Cell,
     CellFunction,
     Meter,
     Progress,
@@ -27,20 +28,6 @@ from quantlab.sweep.execute import (
     split_chunks,
 )
 from quantlab.sweep.store import Store
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One settings point and trial. `key` names it in a store; `entropy` seeds it."""
-
-    settings: Mapping[str, Any]
-    trial: int
-    key: str
-    entropy: int
-
-    def rng(self) -> np.random.Generator:
-        """The cell's own stream: the same in every run, order, runner and machine."""
-        return np.random.default_rng(np.random.SeedSequence(self.entropy))
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from quantlab import _validate as check
+from quantlab._matrices import finite_matrix, is_tensor
 from quantlab.codes import CodedMatrix
-from quantlab.codes.device import DeviceCodedMatrix, is_on_device, is_tensor
+from quantlab.codes.device import DeviceCodedMatrix, is_on_device
 from quantlab.gemm.dispatch import Plan
 
 __all__ = ["available", "device_name", "matmul_cuda", "plan_cuda"]
@@ -88,7 +89,7 @@ def _moved(operand: Any, device: Any) -> Any:
     import torch
 
     if not is_tensor(operand):
-        operand = check.finite_matrix(operand, "a float operand")
+        operand = finite_matrix(operand, "a float operand")
     return torch.as_tensor(operand, device=device)
 
 

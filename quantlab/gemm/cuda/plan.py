@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from quantlab.codes.device import DeviceCodedMatrix, has_kernels
+from quantlab.codes.device import DeviceCodedMatrix
+from quantlab.codes.device_coding import has_kernels
 from quantlab.codes.matrix import CodedMatrix
 from quantlab.gemm.dispatch import TOLERANCE, Plan
 

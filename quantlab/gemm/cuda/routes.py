@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from quantlab.codebook import Codebook
-from quantlab.codes.device import DeviceCodedMatrix, has_kernels
-from quantlab.codes.device_coding import center_table, decoded
+from quantlab.codes.device import DeviceCodedMatrix
+from quantlab.codes.device_coding import center_table, decoded, has_kernels
 from quantlab.gemm.cuda.plan import is_half, varies
 from quantlab.gemm.cuda.tune import fastest
 from quantlab.gemm.dispatch import Plan

@@ -1,0 +1,47 @@
+"""How codes and scales lie in memory, and the checks that they do."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quantlab import _validate as check
+
+
+def packed_width(columns: int, bits: int) -> int:
+    """Bytes of one packed row."""
+    return -(-columns * bits // 8)
+
+
+def check_codes(codes: NDArray, n_levels: int, first_row: int = 0) -> None:
+    """ValueError names the first code that is not below K."""
+    if codes.max() >= n_levels or (codes.dtype.kind == "i" and codes.min() < 0):
+        i, j = np.argwhere((codes >= n_levels) | (codes < 0))[0]
+        raise ValueError(
+            f"codes must lie in 0 .. {n_levels - 1} (K = {n_levels}); "
+            f"codes[{first_row + i}, {j}] = {codes[i, j]}"
+        )
+
+
+def checked_scale(
+    scale: ArrayLike | None, group: int | None, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32] | None, int | None]:
+    """Scale and group of a matrix of `shape`, in one of the shapes that `CodedMatrix` names."""
+    if scale is None:
+        if group is not None:
+            raise ValueError(f"group needs a scale; got group {group} and no scale")
+        return None, None
+    array = np.asarray(scale, dtype=np.float32)
+    if array.ndim == 0:
+        array = array.reshape(1, 1)
+    rows, columns = shape
+    if group is None:
+        allowed = [(1, 1), (rows, 1), (1, columns)]
+    else:
+        g = check.count(group, "group")
+        allowed = [(rows, -(-columns // g)), (-(-rows // g), columns)]
+    if array.shape not in allowed:
+        raise ValueError(f"scale must have one of the shapes {allowed}; got {array.shape}")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"scale must be finite; got {array[~np.isfinite(array)][0]}")
+    return np.ascontiguousarray(array), group

@@ -1,0 +1,118 @@
+"""Imports run one way: no circle, nothing against the data flow, no function hides one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+#: Folders, and the names that they are imported by.
+ROOMS = {"quantlab": "quantlab", "dashboard": "quantlab.dashboard"}
+#: They start the dashboard, on request, as a program starts another.
+DOORS = {"quantlab.cli", "quantlab.notebook"}
+#: (room, what it never imports)
+NEVER = [
+    ("quantlab.pairs", "quantlab.design"),
+    ("quantlab.pairs", "quantlab.codebook"),
+    ("quantlab.density", "quantlab.codebook"),
+    ("quantlab.design", "quantlab.gemm"),
+    ("quantlab.design", "quantlab.codes"),
+    ("quantlab.design", "quantlab.views"),
+    ("quantlab.codes", "quantlab.gemm"),
+    ("quantlab.gemm", "quantlab.design"),
+    ("quantlab.gemm", "quantlab.measure"),
+    # views show what was computed elsewhere
+    ("quantlab.views", "quantlab.design"),
+    ("quantlab.views", "quantlab.codes"),
+    ("quantlab.views", "quantlab.gemm"),
+    ("quantlab.views", "quantlab.experiments"),
+    ("quantlab.views", "quantlab.measure"),
+    ("quantlab.views", "quantlab.sweep"),
+    # slow work has no GUI, and neither have files
+    ("quantlab.dashboard.work", "panel"),
+    ("quantlab.dashboard.work", "bokeh"),
+    ("quantlab.dashboard.work", "quantlab.dashboard.pages"),
+    ("quantlab.dashboard.files", "panel"),
+    ("quantlab.dashboard.files", "bokeh"),
+    ("quantlab.dashboard.explorers", "panel"),
+    ("quantlab.dashboard.parts", "quantlab.dashboard.pages"),
+]
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for folder, package in ROOMS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            found[".".join([package, *parts])] = path
+    # in a checkout the package is the folder, and the module of its name leads there
+    assert found["quantlab.dashboard"] == ROOT / "dashboard" / "__init__.py"
+    return found
+
+
+MODULES = modules()
+
+
+def imported(name: str) -> Iterator[str]:
+    """Modules that a module imports at any depth of its code, function bodies included."""
+    path = MODULES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield whole if whole in MODULES else base
+
+
+def graph() -> dict[str, set[str]]:
+    return {name: {to for to in imported(name) if to in MODULES} - {name} for name in MODULES}
+
+
+def test_no_circle() -> None:
+    # what a package's __init__ gathers, its own modules import from where it is
+    try:
+        tuple(TopologicalSorter(graph()).static_order())
+    except CycleError as error:
+        pytest.fail(f"imports run in a circle: {' -> '.join(error.args[1])}")
+
+
+def test_quantlab_does_not_need_the_dashboard() -> None:
+    backwards = [
+        (name, to)
+        for name in MODULES
+        if not name.startswith("quantlab.dashboard") and name not in DOORS
+        for to in imported(name)
+        if to.startswith("quantlab.dashboard")
+    ]
+    assert backwards == []
+
+
+@pytest.mark.parametrize(("room", "never"), NEVER)
+def test_nothing_imports_against_the_data_flow(room: str, never: str) -> None:
+    inside = [name for name in MODULES if name == room or name.startswith(room + ".")]
+    assert inside, f"{room} is gone: mend this list"
+    backwards = [
+        (name, to)
+        for name in inside
+        for to in imported(name)
+        if to == never or to.startswith(never + ".")
+    ]
+    assert backwards == []
+
+
+def test_the_reader_of_imports_sees_every_kind() -> None:
+    own = set(imported("quantlab.dashboard.app"))
+    assert {"asyncio", "quantlab.dashboard.state", "quantlab.dashboard.parts.controls"} <= own
+    assert "quantlab.codes.kernels" in set(imported("quantlab.codes.matrix"))  # in a function
+    assert "quantlab._validate" in set(imported("quantlab.measure"))  # from quantlab import it
