@@ -78,3 +78,47 @@ def lloyd(pair: ql.Pair, centers: np.ndarray, weighted: bool, steps: int) -> np.
         cell = np.searchsorted((c[1:] + c[:-1]) / 2, x)
         c = np.bincount(cell, mass * x, c.size) / np.bincount(cell, mass, c.size)
     return c
+
+
+def round_feedback(
+    rows: np.ndarray, upper: np.ndarray, centers: np.ndarray, thresholds: np.ndarray
+) -> np.ndarray:
+    """Codes with feedback, one entry after the other; every operation rounds to the rows' dtype."""
+    kind = rows.dtype.type
+    u, c = upper.astype(kind), centers.astype(kind)
+    codes = np.zeros(rows.shape, np.uint8)
+    for i, x in enumerate(rows):
+        error = np.zeros_like(x)
+        for at in reversed(range(x.size)):
+            v = x[at]
+            for j in reversed(range(at + 1, x.size)):
+                v = kind(v - kind(u[at, j] * error[j]))
+            codes[i, at] = np.searchsorted(thresholds[at], np.float64(v), side="left")
+            error[at] = c[at, codes[i, at]] - x[at]
+    return codes
+
+
+def round_feedback_uniform(
+    rows: np.ndarray, upper: np.ndarray, steps: np.ndarray, offsets: np.ndarray,
+    lo: np.ndarray, hi: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """The same on uniform grids: the integers."""
+    kind = rows.dtype.type
+    u, step, offset = upper.astype(kind), steps.astype(kind), offsets.astype(kind)
+    ints = np.zeros(rows.shape, np.int32)
+    for i, x in enumerate(rows):
+        error = np.zeros_like(x)
+        for at in reversed(range(x.size)):
+            v = x[at]
+            for j in reversed(range(at + 1, x.size)):
+                v = kind(v - kind(u[at, j] * error[j]))
+            z = np.clip(np.rint(kind(kind(v - offset[at]) / step[at])), lo[at], hi[at])
+            ints[i, at] = z
+            error[at] = kind(offset[at] + kind(step[at] * kind(z))) - x[at]
+    return ints
+
+
+def quadratic_errors(rows: np.ndarray, decoded: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """e S e^T of every row."""
+    e = decoded.astype(np.float64) - rows
+    return np.einsum("ij,jl,il->i", e, moment, e)

@@ -18,11 +18,16 @@ _MOST_BUCKETS = 1 << 14
 def exact_thresholds(codebook: Codebook, dtype: np.dtype) -> NDArray:
     """Thresholds of `dtype` that part its values just as the float64 ones do."""
     # x > t for x of a coarser precision is x > (t rounded down to it)
+    return rounded_down(codebook.thresholds, dtype)
+
+
+def rounded_down(values: NDArray[np.float64], dtype: np.dtype) -> NDArray:
+    """The largest number of `dtype` that is not above each value."""
     with np.errstate(over="ignore"):
-        thresholds = codebook.thresholds.astype(dtype)
-    above = thresholds > codebook.thresholds
-    thresholds[above] = np.nextafter(thresholds[above], dtype.type(-np.inf))
-    return thresholds
+        rounded = values.astype(dtype)
+    above = rounded > values
+    rounded[above] = np.nextafter(rounded[above], dtype.type(-np.inf))
+    return rounded
 
 
 @lru_cache(maxsize=64)
