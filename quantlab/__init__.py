@@ -31,7 +31,7 @@ from quantlab.codes import CodedMatrix, encode  # isort: skip
 from quantlab.blocks import block_bits, encode_blocks  # isort: skip
 from quantlab.gemm import matmul  # isort: skip
 from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_constant  # isort: skip
-from quantlab.floor import floor_nmse  # isort: skip
+from quantlab.limits import floor_nmse, limit_nmse  # isort: skip
 from quantlab.transition import critical_rho, finite_size_critical_rho, worst_rho  # isort: skip
 from quantlab.measure import MeasuredError, measure, measure_designs, measure_trials  # isort: skip
 from quantlab.report import DesignReport, design_report  # isort: skip
@@ -74,6 +74,7 @@ __all__ = [
     "gaussian_normalizer",
     "gaussian_peaks",
     "leading_constant",
+    "limit_nmse",
     "matmul",
     "measure",
     "measure_designs",

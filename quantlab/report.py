@@ -19,7 +19,7 @@ from quantlab.codes import CodedMatrix, encode
 from quantlab.design import DESIGNS, design_empirical
 from quantlab.design.formats import formats_at
 from quantlab.distortion import exact_mse
-from quantlab.floor import floor_nmse
+from quantlab.limits import floor_nmse
 from quantlab.pairs import EmpiricalPair, GaussianPair, Pair
 
 Matrices = tuple[NDArray, NDArray]

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from quantlab import EmpiricalPair, GaussianPair, balance, design_empirical, exact_mse
 from quantlab.design import DESIGNS, FORMATS
-from quantlab.floor import floor_nmse
+from quantlab.limits import floor_nmse
 from quantlab.report import design_report
 
 
