@@ -17,7 +17,7 @@ def encode_blocks(
     codebook: Codebook,
     group: int,
     operand: Operand = "x",
-    scale_dtype: DTypeLike = np.float16,
+    scale_dtype: DTypeLike | None = None,
 ) -> CodedMatrix:
     r"""Code a matrix over the largest magnitude of each group of g entries.
 
@@ -36,18 +36,21 @@ def encode_blocks(
         g, at least 1.
     operand : {"x", "y"}
         Which factor the matrix is.
-    scale_dtype : float16 or float32
-        How a scale is stored; it is rounded to that before it is used.
+    scale_dtype : float16 or float32, optional
+        How a scale is stored; it is rounded to that before it is used. None: float16, but float32
+        where the largest scale is over 65,504 or under 2^-14, which float16 cannot hold well.
 
     Returns
     -------
     CodedMatrix
-        With `scale` and `group`.
+        With `scale` and `group`. Beyond float32's range too: there its codebook is `codebook` times
+        a power of two.
 
     Raises
     ------
     ValueError, TypeError
-        If the matrix or the group is not valid, or a scale is too large for its type.
+        If the matrix or the group is not valid, or a scale is too large for a type that was asked
+        for.
 
     Notes
     -----
@@ -64,19 +67,26 @@ def encode_blocks(
     values = finite_matrix(matrix, "matrix")
     g = check.count(group, "group")
     axis = 1 if check.operand(operand) == "x" else 0
-    kind = _scale_type(scale_dtype)
     starts = np.arange(0, values.shape[axis], g)
     largest = np.maximum.reduceat(np.abs(values), starts, axis=axis)
+    top, exponent = float(largest.max()), 0
+    if scale_dtype is None:
+        scale_dtype = np.float16 if _holds(np.float16, top) else np.float32
+        if not _holds(np.float32, top):
+            exponent = int(np.frexp(top)[1]) - 1
+    kind = _scale_type(scale_dtype)
+    if exponent:
+        values, largest = np.ldexp(values, -exponent), np.ldexp(largest, -exponent)
     with np.errstate(over="ignore"):
         rounded = largest.astype(kind)
     if not np.all(np.isfinite(rounded)):
-        raise ValueError(
-            f"a scale must be at most {np.finfo(kind).max:g} ({kind}); got {largest.max():g}"
-        )
+        raise ValueError(f"a scale must be at most {np.finfo(kind).max:g} ({kind}); got {top:g}")
     rounded = np.where(largest > 0, np.maximum(rounded, np.finfo(kind).smallest_subnormal), 1)
     scale = rounded.astype(np.float32)
     full = np.repeat(scale, g, axis=axis)[: values.shape[0], : values.shape[1]]
     codes = encode(values / full, codebook).codes
+    if exponent:
+        codebook = codebook.scaled(2.0**exponent)
     return CodedMatrix(codes, codebook, scale=scale, group=g)
 
 
@@ -90,6 +100,21 @@ def block_bits(codebook: Codebook, group: int, scale_dtype: DTypeLike = np.float
     2.25
     """
     return codebook.bits + 8 * _scale_type(scale_dtype).itemsize / check.count(group, "group")
+
+
+def coded_bits(coded: CodedMatrix) -> float:
+    """Bits an entry of what `encode_blocks` gave: 16 a scale where float16 holds all of them."""
+    if coded.scale is None or coded.group is None:
+        return coded.bits
+    with np.errstate(over="ignore"):
+        in_halves = np.array_equal(coded.scale, coded.scale.astype(np.float16))
+    return block_bits(coded.codebook, coded.group, np.float16 if in_halves else np.float32)
+
+
+def _holds(kind: type, largest: float) -> bool:
+    """Whether `largest` is 0 or in the normal range."""
+    limits = np.finfo(kind)
+    return largest == 0 or float(limits.smallest_normal) <= largest <= float(limits.max)
 
 
 def _scale_type(scale_dtype: DTypeLike) -> np.dtype:

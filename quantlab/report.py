@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from quantlab import _validate as check
 from quantlab._matrices import finite_matrix
 from quantlab.balancing import Basis, balance
-from quantlab.blocks import block_bits, encode_blocks
+from quantlab.blocks import coded_bits, encode_blocks
 from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix, encode
 from quantlab.design import DESIGNS, design_empirical
@@ -39,7 +39,7 @@ class ReportRow:
     n_levels : (int, int)
         K_X, K_Y: a format may have fewer than 2^bits.
     bits_per_entry : float
-        Mean of both matrices, scales included.
+        Mean of both matrices and all samples, scales included.
     exact_nmse : float or None
         Under the law; None for matrices and for block-wise scales.
     measured_nmse : float
@@ -124,7 +124,8 @@ def design_report(
     held_out : iterable of (a, b), optional
         Only with matrices: measure on these instead of those designed for.
     groups : sequence of int
-        Block-wise scales (float16) for these group sizes, for every format that scales by absmax.
+        Block-wise scales for these group sizes, for every format that scales by absmax: float16,
+        or float32 where `encode_blocks` needs them, and their bits counted.
     trials : int
         Pairs of matrices (128, k) and (k, 128) that a law's error is measured on.
     rng : int
@@ -199,8 +200,7 @@ def design_report(
             if each.scaling == "absmax":
                 unit = Codebook(each.levels(n_levels), info={"design": name})
                 coder = partial(_encode_both_in_blocks, unit, group)
-                row = _measured(f"{name}/{group}", samples, coder, energy)
-                rows.append(replace(row, bits_per_entry=block_bits(unit, group)))
+                rows.append(_measured(f"{name}/{group}", samples, coder, energy))
 
     rows.sort(key=lambda row: row.nmse)
     independent = isinstance(pair, GaussianPair) and pair.rho == 0
@@ -250,7 +250,7 @@ def _measured(
     design: str, samples: list[Matrices], coder: Coder, energy: float | None
 ) -> ReportRow:
     """Pooled error, bias share and gain; `energy` is E[C_ij^2] if that is known."""
-    count, total, error, signed, cross, own = np.zeros(6)
+    count, total, error, signed, cross, own, bits = np.zeros(7)
     for a, b in samples:
         c = a.astype(np.float64) @ b.astype(np.float64)
         a_coded, b_coded = coder(a, b)
@@ -262,6 +262,7 @@ def _measured(
         signed += left.sum()
         cross += np.vdot(c, coded)
         own += np.vdot(coded, coded)
+        bits += 0.5 * (coded_bits(a_coded) + coded_bits(b_coded)) / len(samples)
     scale = total if energy is None else energy * count
     if scale == 0:
         raise ValueError("nmse needs a product that is not zero everywhere")
@@ -269,7 +270,7 @@ def _measured(
     return ReportRow(
         design=design,
         n_levels=(a_coded.codebook.n_levels, b_coded.codebook.n_levels),
-        bits_per_entry=0.5 * (a_coded.bits + b_coded.bits),
+        bits_per_entry=float(bits),
         exact_nmse=None,
         measured_nmse=float(error / scale),
         bias_share=float(signed**2 / count / error) if error > 0 else 0.0,

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from quantlab import Codebook, GaussianPair, matmul
-from quantlab.blocks import block_bits, encode_blocks
+from quantlab.blocks import block_bits, coded_bits, encode_blocks
 from quantlab.design.formats import (
     FORMATS,
     dynamic_levels,
@@ -174,9 +174,30 @@ class TestBlocks:
         exact = encode_blocks(matrix, self.unit, 2, scale_dtype=np.float32)
         assert_allclose(exact.decode(np.float64), matrix, rtol=1e-6)
 
+    @pytest.mark.parametrize("operand", ["x", "y"])
+    @pytest.mark.parametrize(
+        ("factor", "scale_bits"),
+        [(2.0**-1060, 32), (1e-300, 32), (1e-30, 32), (2.0**-15, 32), (2.0**-10, 16), (1.0, 16),
+         (2.0**15, 16), (2.0**17, 32), (1e6, 32), (1e30, 32), (1e300, 32)],
+    )  # fmt: skip
+    def test_any_magnitude(self, factor: float, scale_bits: int, operand: str) -> None:
+        """Codes do not depend on the unit but by the scales' rounding; bits count the scales."""
+        rng = np.random.default_rng(1)
+        matrix = np.clip(rng.standard_normal((12, 24)), -1.9, 1.9)
+        matrix[0, 0] = 1.9
+        coded = encode_blocks(factor * matrix, self.unit, 6, operand)  # type: ignore[arg-type]
+        # int8's own error is 1 / 254 of a group's largest; float16 rounds by 2^-11
+        error = coded.decode(np.float64) / factor - matrix
+        assert np.abs(error).max() < 1.9 * (1 / 254 + 2.0**-11)
+        assert coded_bits(coded) == 8 + scale_bits / 6
+
+    def test_a_small_group_among_large_ones_keeps_halves(self) -> None:
+        coded = encode_blocks([[1e-9, 0.0, 3.0, 0.5]], self.unit, 2)
+        assert coded_bits(coded) == 8 + 16 / 2
+
     def test_bad_arguments(self) -> None:
         with pytest.raises(ValueError, match=r"at most 65504 \(float16\); got 1e\+06"):
-            encode_blocks([[1e6]], self.unit, 1)
+            encode_blocks([[1e6]], self.unit, 1, scale_dtype=np.float16)
         with pytest.raises(ValueError, match="group must be at least 1"):
             encode_blocks([[1.0]], self.unit, 0)
         with pytest.raises(TypeError, match="float16 or float32; got int8"):

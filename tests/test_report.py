@@ -75,6 +75,16 @@ def test_two_matrices() -> None:
     assert same.rows == report.rows
 
 
+def test_groups_of_large_entries_have_float32_scales_and_pay_for_them() -> None:
+    a, b = GaussianPair(rho=0.5).sample_matrices(20, 64, 20)
+    plain = design_report((a, b), bits=4, groups=(32,))
+    large = design_report((a * 2.0**20, b), bits=4, groups=(32,))
+    assert plain["nf4/32"].bits_per_entry == 4.5
+    assert large["nf4/32"].bits_per_entry == 4 + (32 + 16) / 2 / 32
+    # float16 rounds scales by up to 2^-11, the codes' error is some 100 times that
+    assert_allclose(large["nf4/32"].nmse, plain["nf4/32"].nmse, rtol=0.02)
+
+
 def test_held_out_matrices() -> None:
     law = GaussianPair(rho=0.5)
     fitted = law.sample_matrices(50, 40, 50, rng=2)
