@@ -55,6 +55,12 @@ def levels(n_levels: object) -> tuple[int, int]:
     return count(k_x, "n_levels", 2), count(k_y, "n_levels", 2)
 
 
+def rounding(which: object) -> str:
+    if which not in ("nearest", "feedback"):
+        raise ValueError(f'rounding must be "nearest" or "feedback"; got {which!r}')
+    return str(which)
+
+
 def operand(which: object) -> str:
     if which not in ("x", "y"):
         raise ValueError(f'operand must be "x" or "y"; got {which!r}')

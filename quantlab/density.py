@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from math import gamma
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from quantlab import _validate as check
 from quantlab.pairs import GaussianPair, Operand, Pair
+from quantlab.pairs._mixture import NormalMixture
 from quantlab.pairs.base import FloatArray
+
+Rounding = Literal["nearest", "feedback"]
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(16)
 # scipy's hyperu is right to 3e-15 from here on and loses up to six digits below (1.4e-10 at 0.1)
@@ -124,21 +128,37 @@ class PointDensity:
     known_modes: tuple[float, ...] | None = None
 
     @classmethod
-    def optimal(cls, pair: Pair, operand: Operand = "x") -> PointDensity:
-        """l* = (f w)^(1/3) / Z: the density that minimises the product's error ([1])."""
+    def optimal(
+        cls, pair: Pair, operand: Operand = "x", rounding: Rounding = "nearest"
+    ) -> PointDensity:
+        """l* = (f w)^(1/3) / Z: the density that minimises the product's error ([1]).
+
+        With rounding="feedback" w is `Pair.feedback_weight`: for elliptical laws the weight at
+        rho = 0 times 1 - |rho|, so that l* has one peak at every rho (derived in notebooks/08).
+        """
         if not np.isfinite(pair.mean_square_product):
             raise ValueError(f"l* needs a finite E[X^2 Y^2] to be integrable; {pair!r} has none")
-        return cls._cube_root(pair, operand, weighted=True, known_modes=pair.peaks(operand))
+        if check.rounding(rounding) == "nearest":
+            return cls._cube_root(pair, operand, pair.weight, pair.peaks(operand))
+        if abs(pair.rho) == 1.0 and is_dataclass(pair):  # all is shared: the limit's shape
+            pair = replace(pair, rho=pair.rho * (1 - 2.0**-20))
+        # centred normals of any scales add up to one peak
+        peaks = (0.0,) if isinstance(pair, NormalMixture) else None
+        return cls._cube_root(pair, operand, pair.feedback_weight, peaks)
 
     @classmethod
     def mse(cls, pair: Pair, operand: Operand = "x") -> PointDensity:
         """f^(1/3) / Z: the density that minimises the entries' own error (Panter-Dite; w = 1)."""
         peaks = (0.0,) if isinstance(pair, GaussianPair) else None
-        return cls._cube_root(pair, operand, weighted=False, known_modes=peaks)
+        return cls._cube_root(pair, operand, None, peaks)
 
     @classmethod
     def _cube_root(
-        cls, pair: Pair, operand: Operand, weighted: bool, known_modes: tuple[float, ...] | None
+        cls,
+        pair: Pair,
+        operand: Operand,
+        weight: Callable[[FloatArray, Operand], FloatArray] | None,
+        known_modes: tuple[float, ...] | None,
     ) -> PointDensity:
         scale = pair.sigma(operand)
         low, high = pair.support(operand)
@@ -146,7 +166,7 @@ class PointDensity:
         def unnormalized(u: FloatArray) -> FloatArray:
             x = u * scale
             mass = pair.pdf(x, operand)
-            return np.cbrt(mass * pair.weight(x, operand) if weighted else mass)
+            return np.cbrt(mass if weight is None else mass * weight(x, operand))
 
         return cls(unnormalized, scale, (low / scale, high / scale), known_modes)
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
-from quantlab.codes import encode
+from quantlab.codes import CodedMatrix, encode
+from quantlab.density import Rounding
 from quantlab.gemm import matmul
 from quantlab.pairs import Pair
+from quantlab.scheme.rounding import feedback_of, moment_of, one_book, round_feedback
 
 Designs = Mapping[str, tuple[Codebook, Codebook]]
 
@@ -64,6 +66,7 @@ def measure(
     trials: int = 20,
     rng: int = 0,
     backend: str = "auto",
+    rounding: Rounding = "nearest",
 ) -> MeasuredError:
     r"""Measure E[(C_ij - Cq_ij)^2] on `trials` freshly sampled pairs of matrices.
 
@@ -84,6 +87,9 @@ def measure(
     backend : str
         As in `matmul`; "cuda": sampled and multiplied on the current CUDA device, many trials at
         once.
+    rounding : {"nearest", "feedback"}
+        "feedback": each trial's rows of A are coded with the feedback of its own S_B = B B^T / n
+        and its columns of B with that of S_A = A^T A / m (`round_feedback`).
 
     Returns
     -------
@@ -93,6 +99,13 @@ def measure(
     ------
     ValueError, TypeError
         If a size is not a positive integer, trials < 2, or E[C_ij^2] is infinite.
+
+    Notes
+    -----
+    What coder of A needs for feedback is S_B, which all rows share: k (k + 1) / 2 numbers that are
+    known beside the data (or B itself); the same for B. They are not counted in bits: decoding
+    does not need them. `asymptotic_mse` has the law that feedback tends to. Where m or n is below
+    k, some directions cost nothing at all, and errors are far below the law.
 
     Examples
     --------
@@ -104,8 +117,9 @@ def measure(
     """
     designs = {"": (codebook_x, codebook_y)}
     return measure_designs(
-        pair, designs, inner_dim, m=m, n=n, trials=trials, rng=rng, backend=backend
-    )[""]
+        pair, designs, inner_dim, m=m, n=n, trials=trials, rng=rng, backend=backend,
+        rounding=rounding,
+    )[""]  # fmt: skip
 
 
 def measure_designs(
@@ -118,6 +132,7 @@ def measure_designs(
     trials: int = 20,
     rng: int = 0,
     backend: str = "auto",
+    rounding: Rounding = "nearest",
 ) -> dict[str, MeasuredError]:
     """`measure` for several designs on the SAME sampled matrices (paired comparison).
 
@@ -127,14 +142,15 @@ def measure_designs(
     rows = np.array(
         list(
             measure_trials(
-                pair, designs, inner_dim, m=m, n=n, trials=trials, rng=rng, backend=backend
+                pair, designs, inner_dim, m=m, n=n, trials=trials, rng=rng, backend=backend,
+                rounding=rounding,
             )
         )
-    )
+    )  # fmt: skip
     energy = pair.energy(inner_dim)
     settings = {
         "pair": repr(pair), "inner_dim": inner_dim, "m": m, "n": n, "trials": trials, "rng": rng,
-        "backend": backend,
+        "backend": backend, "rounding": rounding,
     }  # fmt: skip
     return {
         name: MeasuredError.from_trials(rows[:, i], energy, settings)
@@ -152,6 +168,7 @@ def measure_trials(
     trials: int = 20,
     rng: int = 0,
     backend: str = "auto",
+    rounding: Rounding = "nearest",
 ) -> Iterator[list[float]]:
     """Stream the trials: yields one list of nmse (a value per design) a trial.
 
@@ -162,11 +179,13 @@ def measure_trials(
     if not np.isfinite(energy):
         raise ValueError(f"nmse divides by E[C_ij^2], which must be finite; {pair!r} has {energy}")
     trials, rng = check.count(trials, "trials"), check.count(rng, "rng", 0)
+    fed_back = check.rounding(rounding) == "feedback"
     if backend == "cuda":
         from quantlab.gemm.cuda import require_device
         from quantlab.measure_cuda import device_trials
 
-        yield from device_trials(pair, designs, (m, k, n), trials, rng, require_device())
+        device = require_device()
+        yield from device_trials(pair, designs, (m, k, n), trials, rng, device, fed_back)
         return
     # fp32 on the CPU: what is measured is the codebooks' error, not that of matmul's grids
     route = None if backend == "reference" else "fp32"
@@ -174,7 +193,25 @@ def measure_trials(
         a, b = pair.sample_matrices(m, k, n, np.random.default_rng([rng, trial]))
         c = a @ b
         row = []
-        for cb_x, cb_y in designs.values():
-            error = c - matmul(encode(a, cb_x), encode(b, cb_y), backend=backend, route=route)
+        for books in designs.values():
+            error = c - matmul(*_coded(a, b, *books, fed_back), backend=backend, route=route)
             row.append(float(np.mean(np.square(error, dtype=np.float64))) / energy)
         yield row
+
+
+def _coded(
+    a: NDArray, b: NDArray, codebook_x: Codebook, codebook_y: Codebook, fed_back: bool
+) -> tuple[CodedMatrix, CodedMatrix]:
+    x, y = encode(a, codebook_x), encode(b, codebook_y)
+    if not fed_back:
+        return x, y
+    # what the errors of a meet is b with its own errors, about as large as those of y
+    upper, order = feedback_of(moment_of(b.T, _square_error(b, y)))
+    codes_x = round_feedback(a, upper, *one_book(codebook_x, len(b)), order)
+    upper, order = feedback_of(moment_of(a, _square_error(a, x)))
+    codes_y = round_feedback(b.T, upper, *one_book(codebook_y, len(b)), order)
+    return CodedMatrix(codes_x, codebook_x), CodedMatrix(codes_y.T, codebook_y)
+
+
+def _square_error(matrix: NDArray, coded: CodedMatrix) -> float:
+    return float(np.mean(np.square(matrix - coded.decode(), dtype=np.float64)))

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from quantlab.codebook import Codebook
+from quantlab.codes.thresholds import exact_thresholds
 from quantlab.pairs import Pair
 from quantlab.pairs._mixture import NormalMixture
+from quantlab.scheme.rounding import feedback_of, feedback_tables, one_book
 
 # entries of A, B and C held at once, about: 0.5 GB each as float32
 _ENTRIES = 1 << 27
@@ -22,40 +24,60 @@ def device_trials(
     trials: int,
     rng: int,
     device: Any,
+    fed_back: bool = False,
 ) -> Iterator[list[float]]:
     """nmse of every design, trial by trial, for matrices of shape (m, k, n) on `device`.
 
     Matrices of trial t depend on `rng` and t alone, and on the kind of device: they are not those
     of the CPU. Normal mixtures are sampled there, other laws on the host. Products are float32
-    without tf32; at most `_ENTRIES` are in flight.
+    without tf32; at most `_ENTRIES` are in flight. With `fed_back` the rows are coded as
+    `measure` says, with each trial's own moments.
     """
     m, k, n = shape
     energy = pair.energy(k)
-    books = [tuple(_tables(book, device) for book in pair_of) for pair_of in designs.values()]
+    books = [tuple(_Table(book, device) for book in pair_of) for pair_of in designs.values()]
     at_once = max(1, _ENTRIES // (m * k + k * n + m * n))
     for start in range(0, trials, at_once):
         seeds = [(rng, trial) for trial in range(start, min(trials, start + at_once))]
         a, b = sample_batch(pair, shape, seeds, device)
-        yield from (_errors(a, b, books) / (m * n * energy)).tolist()
+        yield from (_errors(a, b, books, fed_back) / (m * n * energy)).tolist()
 
 
-def _errors(a: Any, b: Any, books: list) -> Any:
+def _errors(a: Any, b: Any, books: list, fed_back: bool) -> Any:
     """Squared Frobenius norms of A B - Aq Bq, float64 (trials, designs)."""
     import torch
 
     from quantlab.gemm.cuda.routes import without_tf32
 
+    norms = []
     with without_tf32():
         c = torch.bmm(a, b)
-        norms = [
-            torch.linalg.vector_norm(
-                torch.baddbmm(c, _quantized(a, *book_x), _quantized(b, *book_y), alpha=-1),
-                dim=(1, 2),
-                dtype=torch.float64,
-            )
-            for book_x, book_y in books
-        ]
+        for book_x, book_y in books:
+            x, y = book_x.nearest(a), book_y.nearest(b)
+            if fed_back:
+                x, y = _fed_back(a, b.mT, y.mT, book_x), _fed_back(b.mT, a, x, book_y).mT
+            error = torch.baddbmm(c, x, y, alpha=-1)
+            norms.append(torch.linalg.vector_norm(error, dim=(1, 2), dtype=torch.float64))
     return torch.stack(norms, dim=1).square()
+
+
+def _fed_back(rows: Any, others: Any, nearest: Any, book: _Table) -> Any:
+    """Decoded rows (trials, m, k), steered by the moments of (trials, n, k) and their errors."""
+    import torch
+
+    from quantlab.scheme.device_rounding import round_feedback_tensor
+
+    k = rows.shape[2]
+    wide = others.double()
+    error = (wide - nearest).square().mean(dim=(1, 2))
+    moments = wide.mT @ wide / wide.shape[1] + error[:, None, None] * torch.eye(k).to(wide)
+    uppers, orders = zip(*map(feedback_of, moments.cpu().numpy()), strict=True)
+    order = torch.from_numpy(np.stack(orders)).to(rows.device)[:, None]
+    tables = feedback_tables(*one_book(book.codebook, k))[:2]
+    codes = round_feedback_tensor(
+        rows.take_along_dim(order, 2), np.stack(uppers), *tables, np.arange(k)
+    )
+    return book.centers[codes.int()].take_along_dim(order.argsort(), 2)
 
 
 def sample_batch(
@@ -88,17 +110,18 @@ def sample_batch(
     return a, b
 
 
-def _tables(codebook: Codebook, device: Any) -> tuple[Any, Any]:
-    import torch
+class _Table:
+    """A codebook's thresholds and centres as float32 tensors of the device."""
 
-    from quantlab.codes.thresholds import exact_thresholds
+    def __init__(self, codebook: Codebook, device: Any) -> None:
+        import torch
 
-    thresholds = exact_thresholds(codebook, np.dtype(np.float32))
-    centers = codebook.centers.astype(np.float32)
-    return torch.from_numpy(thresholds).to(device), torch.from_numpy(centers).to(device)
+        thresholds = exact_thresholds(codebook, np.dtype(np.float32))
+        self.codebook = codebook
+        self.thresholds = torch.from_numpy(thresholds).to(device)
+        self.centers = torch.from_numpy(codebook.centers.astype(np.float32)).to(device)
 
+    def nearest(self, x: Any) -> Any:
+        import torch
 
-def _quantized(x: Any, thresholds: Any, centers: Any) -> Any:
-    import torch
-
-    return centers[torch.bucketize(x, thresholds, out_int32=True)]
+        return self.centers[torch.bucketize(x, self.thresholds, out_int32=True)]

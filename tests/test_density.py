@@ -1,5 +1,6 @@
 """Point densities: normaliser, peaks, distribution function, and the codebooks made from them."""
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.integrate import quad
 from scipy.special import beta
+from scipy.stats import norm
 
 import quantlab as ql
 from quantlab import PointDensity, gaussian_normalizer, gaussian_peaks
@@ -168,3 +170,80 @@ def test_companding_takes_equal_shares_of_the_density(rho, n_levels):
             assert_allclose(shares, (np.arange(n_levels) + 0.5) / n_levels, atol=1e-13)
             midpoints = (book.centers[1:] + book.centers[:-1]) / 2
             assert_allclose(book.thresholds, midpoints, rtol=1e-15, atol=1e-15)
+
+
+LAWS = [
+    ql.GaussianPair(-0.7, 2.0, 0.5),
+    ql.StudentTPair(0.7, nu=9),
+    ql.LaplacePair(0.9),
+    ql.GaussianMixturePair(0.4),
+    ql.IntermittentPair(0.3, 0.5),
+    ql.UniformCopulaPair(-0.8, 2.0, 0.5),
+]
+
+
+@pytest.mark.parametrize("pair", LAWS, ids=lambda pair: type(pair).__name__)
+def test_feedback_leaves_what_is_not_shared(pair):
+    """E of the weight is (1 - |rho|) sigma^2 for every law; for elliptical ones the weight is that
+    of no correlation times 1 - |rho|."""
+    for operand, other in (("x", "y"), ("y", "x")):
+        sigma = pair.sigma(operand)
+        low, high = (np.clip(end, -40 * sigma, 40 * sigma) for end in pair.support(operand))
+        mean = sum(
+            quad(lambda x: pair.pdf(x, operand) * pair.feedback_weight(x, operand), *ends)[0]  # noqa: B023
+            for ends in ((low, 0), (0, high))
+        )
+        assert_allclose(mean, (1 - abs(pair.rho)) * pair.sigma(other) ** 2, rtol=1e-6)
+        if isinstance(pair, ql.pairs.EllipticalPair):
+            x = np.linspace(-3, 3, 7) * sigma
+            alone = dataclasses.replace(pair, rho=0.0).weight(x, operand)
+            assert_allclose(
+                pair.feedback_weight(x, operand), (1 - abs(pair.rho)) * alone, rtol=1e-9
+            )  # Laplace: its singularity at 0
+
+
+def test_feedback_weight_of_uniform_entries_is_the_mean_conditional_variance():
+    """Var(Y | z) given X = x, with z the shared normal: sums over fine grids of z and of Y's own."""
+    pair = ql.UniformCopulaPair(0.6, 1.0, 2.0)
+    r = pair.copula_rho
+
+    step = 0.02
+    h = np.arange(-9, 9, step)
+    mass = step * norm.pdf(h)
+
+    def variance(z):
+        y = 2 * np.sqrt(3) * (2 * norm.cdf(np.sqrt(r) * z + np.sqrt(1 - r) * h) - 1)
+        return mass @ y**2 - (mass @ y) ** 2
+
+    for x in (0.0, 1.0, -1.7):
+        z = r * norm.ppf((x / np.sqrt(3) + 1) / 2) / np.sqrt(r) + np.sqrt(1 - r) * h
+        expected = mass @ [variance(value) for value in z]
+        assert_allclose(pair.feedback_weight(x), expected, rtol=1e-9)
+
+
+def test_with_feedback_no_law_but_a_flat_one_splits_and_correlation_helps():
+    """The paper's transition is one of nearest rounding."""
+    for pair in LAWS[:5]:
+        assert PointDensity.optimal(pair, "x", "feedback").modes == (0.0,)
+    plain = ql.leading_constant(ql.GaussianPair(0.0))
+    for rho in (0.0, 0.3, -0.7, 0.95, 1.0):
+        pair = ql.GaussianPair(rho, 2.0, 0.5)
+        constant = ql.leading_constant(pair, rounding="feedback")
+        assert_allclose(constant, (1 - abs(rho)) * plain, rtol=1e-9, atol=1e-15)
+        law = ql.asymptotic_mse(pair, (16, 8), 64, rounding="feedback")
+        assert_allclose(law, 64 * constant * (1 / 16**2 + 1 / 8**2), rtol=1e-12)
+        same = ql.leading_constant(pair, "x", PointDensity.mse(pair), "feedback")
+        assert_allclose(same, constant, rtol=1e-9, atol=1e-15)  # the plain density is the best
+        split = ql.leading_constant(pair, "x", PointDensity.optimal(pair), "feedback")
+        assert split >= constant * (1 - 1e-9)
+    u = np.linspace(-3, 3, 13)
+    at_the_line = PointDensity.optimal(ql.GaussianPair(1.0), "x", "feedback")
+    assert_allclose(at_the_line(u), PointDensity.mse(ql.GaussianPair(1.0))(u), rtol=1e-9)
+
+
+def test_two_matrices_have_no_feedback_weight():
+    pair = ql.EmpiricalPair(np.eye(3), np.ones((3, 2)))
+    with pytest.raises(NotImplementedError, match="EmpiricalPair defines no feedback_weight"):
+        PointDensity.optimal(pair, "x", "feedback")(0.0)
+    with pytest.raises(ValueError, match='rounding must be "nearest" or "feedback"; got \'floor\''):
+        PointDensity.optimal(ql.GaussianPair(0.5), "x", "floor")

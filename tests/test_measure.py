@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 import quantlab as ql
 from quantlab.measure import MeasuredError
+from tests import oracle
 
 
 def test_one_trial_is_the_definition() -> None:
@@ -90,3 +91,58 @@ def test_an_infinite_energy_is_refused() -> None:
     books = ql.design_companding(ql.GaussianPair(0.5), 4)
     with pytest.raises(ValueError, match=r"must be finite; StudentTPair.* has inf"):
         ql.measure(pair, *books, 4, m=2, n=2, trials=2)
+
+
+def test_one_trial_with_feedback_is_the_definition() -> None:
+    """Each operand is steered by the other's moments and mean squared error, dear indices first."""
+    pair = ql.GaussianPair(rho=-0.6, sigma_x=2.0, sigma_y=0.5)
+    books = ql.design_companding(pair, (7, 16))
+    (row,) = ql.measure_trials(
+        pair, {"": books}, 12, m=20, n=9, trials=1, rng=3, backend="reference", rounding="feedback"
+    )
+    a, b = pair.sample_matrices(20, 12, 9, np.random.default_rng([3, 0]))
+    decoded = []
+    for rows, other, own, others in ((a, b.T, *books), (b.T, a, *books[::-1])):
+        wide = other.astype(float)
+        moment = wide.T @ wide / len(wide)
+        moment += np.mean((others.quantize(other) - wide) ** 2) * np.eye(12)
+        order = np.argsort(np.diag(moment))
+        lower = np.linalg.cholesky(moment[np.ix_(order, order)])
+        tables = [np.tile(t, (12, 1)) for t in (own.centers, own.thresholds)]
+        codes = np.empty(rows.shape, int)
+        upper = (lower / np.diag(lower)).T
+        codes[:, order] = oracle.round_feedback(rows[:, order], upper, *tables)
+        decoded.append(own.centers[codes])
+    exact = a.astype(float) @ b.astype(float)
+    naive = np.mean((exact - decoded[0] @ decoded[1].T) ** 2) / pair.energy(12)
+    # float32 data and one rounding of the product
+    assert_allclose(row, [naive], rtol=1e-4)
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.7])
+def test_feedback_tends_to_its_law_and_the_plain_density_is_best(rho: float) -> None:
+    pair = ql.GaussianPair(rho)
+    designs = {name: ql.DESIGNS[name](pair, 64) for name in ("gaussian_compander", "closed_form")}
+    measured = ql.measure_designs(pair, designs, 64, m=500, n=500, trials=40, rounding="feedback")
+    law = ql.asymptotic_mse(pair, 64, 64, rounding="feedback")
+    assert_allclose(measured["gaussian_compander"].mse, law, rtol=0.15)
+    assert measured["gaussian_compander"].nmse < measured["closed_form"].nmse
+    if rho == 0.7:
+        assert measured["gaussian_compander"].nmse < 0.85 * measured["closed_form"].nmse
+
+
+def test_feedback_at_the_size_of_the_paper() -> None:
+    """128 x 256 x 128, rho 0.7, K = 16: half of the directions cost nothing."""
+    pair = ql.GaussianPair(0.7)
+    books = ql.design_lloyd_max(pair, 16)
+    fed_back = ql.measure(pair, *books, 256, trials=4, rounding="feedback")
+    best = ql.exact_mse(pair, *ql.design_bilinear(pair, 16, 256), 256)
+    assert fed_back.per_trial.max() < 3.0e-5
+    assert best.nmse > 8 * fed_back.nmse
+    assert fed_back.settings["rounding"] == "feedback"
+
+
+def test_a_rounding_that_does_not_exist() -> None:
+    pair = ql.GaussianPair(0.5)
+    with pytest.raises(ValueError, match='"nearest" or "feedback"; got \'stochastic\''):
+        ql.measure(pair, *ql.design_companding(pair, 4), 4, trials=2, rounding="stochastic")

@@ -62,6 +62,29 @@ def test_device_and_host_measure_the_same_error() -> None:
     assert abs(host.nmse - device.mean()) < 4 * error
 
 
+def test_device_and_host_measure_the_same_error_with_feedback() -> None:
+    pair = ql.GaussianPair(rho=0.8)
+    books = ql.design_companding(pair, 8)
+    host = ql.measure(pair, *books, 32, m=40, n=16, trials=200, rounding="feedback")
+    rows = measure_cuda.device_trials(pair, {"": books}, (40, 32, 16), 200, 3, DEVICE, True)
+    device = np.array(list(rows))[:, 0]
+    error = np.hypot(host.per_trial.std(), device.std()) / np.sqrt(200)
+    assert abs(host.nmse - device.mean()) < 4 * error
+    assert device.mean() < 0.5 * run(pair, {"": books}, 200, shape=(40, 32, 16)).mean()
+
+
+def test_feedback_on_a_device_is_that_of_the_host(monkeypatch) -> None:
+    """The same matrices: codes agree to the bit, products to the rounding of float32."""
+    pair = ql.UniformCopulaPair(0.7)  # drawn on the host, from the trial's own stream
+    books = ql.design_companding(pair, 8)
+    monkeypatch.setattr("quantlab.gemm.cuda.require_device", lambda: DEVICE)
+    host, device = (
+        ql.measure(pair, *books, 20, m=9, n=7, trials=4, backend=backend, rounding="feedback")
+        for backend in ("reference", "cuda")
+    )
+    assert_allclose(device.per_trial, host.per_trial, rtol=1e-3)
+
+
 def test_a_trial_depends_on_its_seed_alone(monkeypatch) -> None:
     pair = ql.StudentTPair(0.7, nu=5)
     designs = {"": ql.design_companding(pair, 8)}

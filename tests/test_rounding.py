@@ -11,7 +11,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
 from quantlab.scheme import device_rounding, rounding
-from quantlab.scheme.rounding import feedback_matrix, round_feedback, round_feedback_uniform
+from quantlab.scheme.rounding import (
+    feedback_matrix,
+    feedback_order,
+    round_feedback,
+    round_feedback_uniform,
+)
 from tests import oracle
 
 
@@ -115,9 +120,18 @@ def test_every_route_finds_the_codes_of_the_reference(m: int, k: int, dtype: typ
     rows = np.where(on & np.isfinite(thresholds[:, :1].T), thresholds[:, 0], rows).astype(dtype)
     expected = oracle.round_feedback(rows, upper, centers, thresholds)
     assert_array_equal(round_feedback(rows, upper, centers, thresholds, n), expected)
-    tables = rounding._tables(centers, thresholds, n)[:2]
-    found = device_rounding.round_feedback_tensor(torch.from_numpy(rows), upper, *tables)
+    tables = rounding.feedback_tables(centers, thresholds, n)[:2]
+    tensor, as_given = torch.from_numpy(rows), np.arange(k)
+    found = device_rounding.round_feedback_tensor(tensor, upper, *tables, as_given)
     assert found.dtype == torch.uint8
+    assert_array_equal(found.numpy(), expected)
+    order = rng.permutation(k)
+    expected[:, order] = oracle.round_feedback(
+        rows[:, order], upper, centers[order], thresholds[order]
+    )
+    found = round_feedback(rows, upper, centers, thresholds, n, order)
+    assert_array_equal(found, expected)
+    found = device_rounding.round_feedback_tensor(tensor, upper, *tables, order)
     assert_array_equal(found.numpy(), expected)
 
     steps, offsets = rng.uniform(0.01, 1, k), rng.normal(size=k)
@@ -126,8 +140,15 @@ def test_every_route_finds_the_codes_of_the_reference(m: int, k: int, dtype: typ
     rows[:, 0] = (offsets[0] + 0.5 * steps[0]).astype(dtype)  # a half rounds to even
     expected_ints = oracle.round_feedback_uniform(rows, upper, *grid)
     assert_array_equal(round_feedback_uniform(rows, upper, *grid), expected_ints)
-    ints = device_rounding.round_uniform_tensor(torch.from_numpy(rows), upper, *grid)
+    tensor = torch.from_numpy(rows)
+    ints = device_rounding.round_uniform_tensor(tensor, upper, *grid, as_given)
     assert ints.dtype == torch.int32
+    assert_array_equal(ints.numpy(), expected_ints)
+    expected_ints[:, order] = oracle.round_feedback_uniform(
+        rows[:, order], upper, *(x[order] for x in grid)
+    )
+    assert_array_equal(round_feedback_uniform(rows, upper, *grid, order), expected_ints)
+    ints = device_rounding.round_uniform_tensor(tensor, upper, *grid, order)
     assert_array_equal(ints.numpy(), expected_ints)
 
 
@@ -137,8 +158,9 @@ def test_rows_in_threads_layouts_and_libraries() -> None:
     centers, thresholds, n = books(k * [16])
     rows = np.random.default_rng(1).normal(size=(1000, k)).astype(np.float32)
     expected = device_rounding.round_feedback_tensor(
-        torch.from_numpy(rows), upper, *rounding._tables(centers, thresholds, n)[:2]
-    ).numpy()
+        torch.from_numpy(rows), upper, *rounding.feedback_tables(centers, thresholds, n)[:2],
+        np.arange(k),
+    ).numpy()  # fmt: skip
     for source in (rows, np.asfortranarray(rows), np.repeat(rows, 2, axis=1)[:, ::2]):
         assert_array_equal(round_feedback(source, upper, centers, thresholds, n), expected)
     tensor = round_feedback(torch.from_numpy(rows), upper, centers, thresholds, n)
@@ -155,8 +177,10 @@ def test_a_batch_of_tensors_is_each_of_them() -> None:
     rng = np.random.default_rng(0)
     uppers = np.stack([feedback_matrix(moment_of(6, 9, seed))[0] for seed in range(3)])
     rows = rng.normal(size=(3, 10, 6)).astype(np.float32)
-    tables = rounding._tables(*books(6 * [8]))[:2]
-    together = device_rounding.round_feedback_tensor(torch.from_numpy(rows), uppers, *tables)
+    tables = rounding.feedback_tables(*books(6 * [8]))[:2]
+    together = device_rounding.round_feedback_tensor(
+        torch.from_numpy(rows), uppers, *tables, np.arange(6)
+    )
     for x, upper, codes in zip(rows, uppers, together, strict=True):
         assert_array_equal(codes.numpy(), oracle.round_feedback(x, upper, *tables))
 
@@ -216,6 +240,7 @@ def test_bad_rows_and_tables() -> None:
         ({"n_levels": [257, 2]}, r"1 \.\. 256; got 2 to 257"),
         ({"n_levels": [4, 2, 2]}, "3 rows, one an index"),
         ({"n_levels": [5, 2]}, "5 levels need as many centers"),
+        ({"order": [0, 0]}, r"order must hold each of 0 \.\. 1 once; got \[0 0\]"),
     ]:
         with pytest.raises(ValueError, match=message):
             round_feedback(**{**good, **change})
@@ -223,8 +248,9 @@ def test_bad_rows_and_tables() -> None:
         round_feedback(**{**good, "n_levels": [4.0, 2.0]})
     with pytest.raises(ValueError, match=r"finite; rows\[0, 1\] = nan"):
         device_rounding.round_feedback_tensor(
-            torch.tensor([[0.0, np.nan]]), np.eye(2), *rounding._tables(centers, thresholds, n)[:2]
-        )
+            torch.tensor([[0.0, np.nan]]), np.eye(2),
+            *rounding.feedback_tables(centers, thresholds, n)[:2], np.arange(2),
+        )  # fmt: skip
 
     grid = {"rows": np.zeros((3, 2)), "upper": np.eye(2), "steps": [1, 1], "offsets": [0, 0],
             "lo": [-1, -1], "hi": [1, 1]}  # fmt: skip
@@ -236,3 +262,17 @@ def test_bad_rows_and_tables() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             round_feedback_uniform(**{**grid, **change})
+
+
+@pytest.mark.parametrize("k", [8, 64])
+def test_cheap_indices_are_coded_last(k: int) -> None:
+    """The pivots' product is the determinant in any order; their sum is least in this one."""
+    z = np.random.default_rng(k).normal(size=k)
+    s = 0.3 * np.eye(k) + 0.7 * np.outer(z, z)
+    order = feedback_order(s)
+    assert_array_equal(order, np.argsort(z**2))
+    pivots = [feedback_matrix(s[np.ix_(o, o)])[1] for o in (order, np.arange(k), order[::-1])]
+    logs = [np.log(p).sum() for p in pivots]
+    assert_allclose(logs, logs[0], rtol=1e-9)
+    sums = [p.sum() for p in pivots]
+    assert sums[0] < sums[1] < sums[2]

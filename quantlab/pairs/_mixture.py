@@ -72,6 +72,12 @@ class NormalMixture(Pair):
         other = self.sigma_y if operand == "x" else self.sigma_x
         return other**2 * (noise + (share @ parts.rhos**2) * u * u)
 
+    def feedback_weight(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
+        parts = self.components
+        u = np.asarray(x, dtype=np.float64) / self.sigma(operand)
+        other = self.sigma_y if operand == "x" else self.sigma_x
+        return other**2 * (self._posterior(u) @ ((1 - np.abs(parts.rhos)) * parts.scales**2))
+
     def joint_pdf(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         parts = self.components
         u = np.asarray(x, dtype=np.float64)[..., None] / (self.sigma_x * parts.scales)

@@ -77,6 +77,20 @@ class Pair(ABC):
     def mean_square_product(self) -> float:
         """E[X^2 Y^2]."""
 
+    def feedback_weight(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
+        r"""What a squared error at x costs under rounding with feedback, as m, k and n grow.
+
+        .. math:: w^{\mathrm{fb}}_X(x) = E[\mathrm{Var}(Y \mid \mathrm{shared}) \mid X = x]
+
+        where column l of A and row l of B share what makes their entries dependent (z, the scale;
+        see `sample_matrices`): errors along what all columns of B share are steered away, and the
+        rest of E[Y^2 | X = x] remains. Derived in notebooks/08.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no feedback_weight: it is known for laws whose "
+            "matrices share a known part, not for two given matrices"
+        )
+
     def joint_pdf(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """Joint density at (x, y), broadcast."""
         raise NotImplementedError(

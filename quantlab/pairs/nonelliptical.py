@@ -167,6 +167,18 @@ class UniformCopulaPair(Pair):
         # V = Phi(Z_Y): E[V | z] = Phi(h), E[V^2 | z] = Phi(h) - 2 T(h, 1 / sqrt(1 + 2 q^2))
         return (3 * other_sigma**2) * (1 - 8 * scipy.special.owens_t(h, 1 / np.sqrt(1 + 2 * q2)))
 
+    def feedback_weight(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
+        own = np.sqrt(1 - abs(self.copula_rho))  # deviation of the part that is not shared
+        shared = np.sqrt(abs(self.copula_rho))
+        # z given Z_X: the trapezoidal rule is exact to rounding for normal integrands
+        t = np.linspace(-9, 9, 91)
+        z = shared * self._normal(x, operand)[..., None] + own * t
+        h = -np.abs(shared * z) / np.sqrt(1 + own**2)
+        mean = scipy.special.ndtr(h)
+        spread = mean - 2 * scipy.special.owens_t(h, 1 / np.sqrt(1 + 2 * own**2)) - mean**2
+        other = self.sigma_y if operand == "x" else self.sigma_x
+        return 12 * other**2 * (spread @ normal_pdf(t) * 0.2)
+
     def joint_pdf(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         z_x, z_y = self._normal(x, "x"), self._normal(y, "y")
         copula = GaussianPair(self.copula_rho).joint_pdf(z_x, z_y)

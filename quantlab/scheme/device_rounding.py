@@ -13,54 +13,69 @@ import numpy as np
 from quantlab.codes.thresholds import rounded_down
 
 
-def round_feedback_tensor(rows: Any, upper: Any, centers: np.ndarray, cuts: np.ndarray) -> Any:
+def round_feedback_tensor(
+    rows: Any, upper: Any, centers: np.ndarray, cuts: np.ndarray, order: np.ndarray
+) -> Any:
     """Codes of checked rows; centers and cuts (k, width) are float64, padded with inf."""
     import torch
 
     x = _rows(rows, len(centers))
     kind = np.dtype(str(x.dtype).removeprefix("torch."))
-    table = torch.from_numpy(centers.astype(kind)).to(x.device)
-    thresholds = torch.from_numpy(rounded_down(cuts, kind)).to(x.device)
+    table = torch.from_numpy(centers[order].astype(kind)).to(x.device)
+    thresholds = torch.from_numpy(rounded_down(cuts[order], kind)).to(x.device)
 
     def cell(at: int, v: Any) -> tuple[Any, Any]:
         code = torch.bucketize(v, thresholds[at], out_int32=True)
         return code, table[at][code]
 
-    return _fed_back(x, upper, cell, torch.uint8)
+    return _fed_back(x, upper, order, cell, torch.uint8)
 
 
 def round_uniform_tensor(
-    rows: Any, upper: Any, steps: np.ndarray, offsets: np.ndarray, lo: np.ndarray, hi: np.ndarray
+    rows: Any,
+    upper: Any,
+    steps: np.ndarray,
+    offsets: np.ndarray,
+    lo: np.ndarray,
+    hi: np.ndarray,
+    order: np.ndarray,
 ) -> Any:
     """Integers of checked rows on uniform grids."""
     import torch
 
     x = _rows(rows, steps.size)
     step, offset, least, most = (
-        torch.from_numpy(a).to(x.device, x.dtype) for a in (steps, offsets, lo, hi)
+        torch.from_numpy(a[order]).to(x.device, x.dtype) for a in (steps, offsets, lo, hi)
     )
 
     def cell(at: int, v: Any) -> tuple[Any, Any]:
         z = ((v - offset[at]) / step[at]).round().clamp(least[at], most[at])
         return z, offset[at] + step[at] * z
 
-    return _fed_back(x, upper, cell, torch.int32)
+    return _fed_back(x, upper, order, cell, torch.int32)
 
 
-def _fed_back(x: Any, upper: Any, cell: Callable[[int, Any], tuple[Any, Any]], dtype: Any) -> Any:
+def _fed_back(
+    rows: Any,
+    upper: Any,
+    order: np.ndarray,
+    cell: Callable[[int, Any], tuple[Any, Any]],
+    dtype: Any,
+) -> Any:
     """Codes of `dtype` (..., m, k): the indices one by one, each error off all that come before.
 
     Products and differences are apart, so that none is fused into one rounding.
     """
     import torch
 
-    u = torch.as_tensor(upper).to(x.device, x.dtype)
-    x = x.transpose(-1, -2)  # an index's entries side by side
-    v = x.contiguous().clone()
+    turn = torch.from_numpy(order).to(rows.device)
+    u = torch.as_tensor(upper).to(rows.device, rows.dtype)
+    x = rows.transpose(-1, -2)[..., turn, :]  # an index's entries side by side
+    v = x.clone()
     codes = torch.empty_like(v, dtype=dtype)
     for at in range(x.shape[-2] - 1, -1, -1):
         code, value = cell(at, v[..., at, :].contiguous())
-        codes[..., at, :] = code
+        codes[..., order[at], :] = code
         error = value - x[..., at, :]
         v[..., :at, :] -= u[..., :at, at, None] * error[..., None, :]
     return codes.transpose(-1, -2).contiguous()

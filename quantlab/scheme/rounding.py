@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from quantlab import _threads
 from quantlab import _validate as check
 from quantlab._matrices import finite_matrix, is_tensor
+from quantlab.codebook import Codebook
 from quantlab.codes.device import is_on_device
 from quantlab.codes.thresholds import rounded_down
 
@@ -55,8 +56,10 @@ def feedback_matrix(moment: ArrayLike) -> tuple[FloatArray, FloatArray]:
     mean diagonal, that much is added to the diagonal first. A pivot is then the price of an index
     whose error the earlier ones can make up for altogether: next to nothing.
 
-    Choosing: moments of few rows (m not much above k) fit those rows and no others. For data that
-    come later shrink them towards a multiple of the identity, as `balance` does.
+    Choosing: where the other operand is coded too, add its mean squared error d to the diagonal,
+    S_B + d I: what the errors of A meet is the coded B. Moments of few rows (m not much above k)
+    fit those rows and no others: for data that come later shrink them towards a multiple of the
+    identity, as `balance` does. Indices in the order of `feedback_order` lose less.
 
     Examples
     --------
@@ -65,15 +68,10 @@ def feedback_matrix(moment: ArrayLike) -> tuple[FloatArray, FloatArray]:
     (array([[1. , 0.5],
            [0. , 1. ]]), array([2. , 1.5]))
     """
-    s = finite_matrix(moment, "moment").astype(np.float64)
+    s = _moment(moment)
     k = s.shape[0]
-    if s.shape[1] != k:
-        raise ValueError(f"moment must be square; got shape {s.shape}")
-    largest = float(np.abs(s).max())
-    if np.abs(s - s.T).max() > 1e-6 * largest:
-        raise ValueError("moment must be symmetric; its halves differ by more than 1e-6")
     mean = float(np.trace(s)) / k
-    if largest == 0:
+    if not s.any():
         return np.eye(k), np.zeros(k)
     for ridge in (0.0, _LEAST_PIVOT * mean):
         try:
@@ -89,8 +87,44 @@ def feedback_matrix(moment: ArrayLike) -> tuple[FloatArray, FloatArray]:
     )
 
 
+def feedback_order(moment: ArrayLike) -> NDArray[np.intp]:
+    r"""Indices by what an error of theirs costs by itself, the cheapest first.
+
+    .. math:: S_{o_0 o_0} \le S_{o_1 o_1} \le \dots \le S_{o_{k-1} o_{k-1}}
+
+    Parameters
+    ----------
+    moment : array_like, shape (k, k)
+        S, as in `feedback_matrix`.
+
+    Returns
+    -------
+    ndarray of int, shape (k,)
+        o, for `feedback_matrix(moment[np.ix_(o, o)])` and `round_feedback(..., order=o)`.
+
+    Notes
+    -----
+    Whatever the order, the pivots' product is det S; their sum, which is what counts, is not.
+    Coding starts at the end of the order: dear indices come first, while many can still make up
+    for them, and what nobody can make up for any more falls on the cheap ones. For S = (1 - r) I +
+    r z z^T with normal z (the paper's matrix model), r = 0.7, k = 64, the mean pivot is 1.05 of
+    1 - r in this order, 1.10 in a random one, 1.28 in the opposite.
+
+    Examples
+    --------
+    >>> feedback_order([[2.0, 0.0], [0.0, 1.0]])
+    array([1, 0])
+    """
+    return np.argsort(np.diag(_moment(moment)), kind="stable")
+
+
 def round_feedback(
-    rows: Any, upper: Any, centers: ArrayLike, thresholds: ArrayLike, n_levels: ArrayLike
+    rows: Any,
+    upper: Any,
+    centers: ArrayLike,
+    thresholds: ArrayLike,
+    n_levels: ArrayLike,
+    order: ArrayLike | None = None,
 ) -> Any:
     r"""Code rows so that later indices' errors are made up for by earlier ones.
 
@@ -109,6 +143,8 @@ def round_feedback(
         v equal to a threshold goes to the lower cell, as in `encode`.
     n_levels : array_like of int, shape (k,)
         Levels of each index, 1 to K; K at most 256.
+    order : array_like of int, shape (k,), optional
+        Row i of `upper` is index order[i]; all else stays in its own order. Default: 0 .. k - 1.
 
     Returns
     -------
@@ -138,27 +174,35 @@ def round_feedback(
     >>> codes  # 0.3 -> 0, an error of -0.3; then 0.3 + 0.9 0.3 = 0.57 -> 1
     array([[1, 0]], dtype=uint8)
     """
-    table, cuts, levels = _tables(centers, thresholds, n_levels)
+    table, cuts, levels = feedback_tables(centers, thresholds, n_levels)
+    turn = _order(order, levels.size)
     if is_on_device(rows):
         from quantlab.scheme.device_rounding import round_feedback_tensor
 
-        return round_feedback_tensor(rows, _upper(upper, levels.size), table, cuts)
+        return round_feedback_tensor(rows, _upper(upper, levels.size), table, cuts, turn)
     source = _rows(rows, levels.size)
     u = _upper(upper, levels.size).astype(source.dtype)
-    table, cuts = table.astype(source.dtype), rounded_down(cuts, source.dtype)
+    table, cuts = table[turn].astype(source.dtype), rounded_down(cuts[turn], source.dtype)
+    levels = levels[turn]
     codes = np.empty(source.shape, np.uint8)
     from quantlab.scheme.rounding_kernels import feedback_kernel
 
     def code(span: tuple[int, int]) -> None:
         part = slice(*span)
-        feedback_kernel(source[part], u, table, cuts, levels, codes[part])
+        feedback_kernel(source[part], u, turn, table, cuts, levels, codes[part])
 
     _threads.for_each(code, _spans(source))
     return _like(rows, codes)
 
 
 def round_feedback_uniform(
-    rows: Any, upper: Any, steps: ArrayLike, offsets: ArrayLike, lo: ArrayLike, hi: ArrayLike
+    rows: Any,
+    upper: Any,
+    steps: ArrayLike,
+    offsets: ArrayLike,
+    lo: ArrayLike,
+    hi: ArrayLike,
+    order: ArrayLike | None = None,
 ) -> Any:
     r"""`round_feedback` for uniform grids: the integer of each entry, for an entropy coder.
 
@@ -176,6 +220,8 @@ def round_feedback_uniform(
         Delta > 0 and o, in the unit of the rows.
     lo, hi : array_like of int, shape (k,)
         Least and largest integer of each index, between -2^24 and 2^24; lo = hi = 0 drops it.
+    order : array_like of int, shape (k,), optional
+        As in `round_feedback`.
 
     Returns
     -------
@@ -210,23 +256,63 @@ def round_feedback_uniform(
             f"lo must be at most hi, both within +-2^24; got lo {low.min()} to {low.max()} and "
             f"hi {high.min()} to {high.max()}"
         )
+    turn = _order(order, k)
     if is_on_device(rows):
         from quantlab.scheme.device_rounding import round_uniform_tensor
 
-        return round_uniform_tensor(rows, _upper(upper, k), width, start, low, high)
+        return round_uniform_tensor(rows, _upper(upper, k), width, start, low, high, turn)
     source = _rows(rows, k)
-    u, width, start, least, most = (
-        x.astype(source.dtype) for x in (_upper(upper, k), width, start, low, high)
-    )
+    u = _upper(upper, k).astype(source.dtype)
+    width, start, least, most = (x[turn].astype(source.dtype) for x in (width, start, low, high))
     ints = np.empty(source.shape, np.int32)
     from quantlab.scheme.rounding_kernels import feedback_uniform_kernel
 
     def code(span: tuple[int, int]) -> None:
         part = slice(*span)
-        feedback_uniform_kernel(source[part], u, width, start, least, most, ints[part])
+        feedback_uniform_kernel(source[part], u, turn, width, start, least, most, ints[part])
 
     _threads.for_each(code, _spans(source))
     return _like(rows, ints)
+
+
+def moment_of(rows: NDArray, ridge: float = 0.0) -> FloatArray:
+    """Mean outer product of the rows (m, k), with `ridge` on its diagonal."""
+    wide = rows.astype(np.float64)
+    return wide.T @ wide / len(wide) + ridge * np.eye(wide.shape[1])
+
+
+def feedback_of(moment: ArrayLike) -> tuple[FloatArray, NDArray[np.intp]]:
+    """U and the order it is in, for `round_feedback`."""
+    order = feedback_order(moment)
+    return feedback_matrix(np.asarray(moment)[np.ix_(order, order)])[0], order
+
+
+def _moment(moment: ArrayLike) -> FloatArray:
+    s = finite_matrix(moment, "moment").astype(np.float64)
+    if s.shape[0] != s.shape[1]:
+        raise ValueError(f"moment must be square; got shape {s.shape}")
+    if np.abs(s - s.T).max() > 1e-6 * np.abs(s).max():
+        raise ValueError("moment must be symmetric; its halves differ by more than 1e-6")
+    return s
+
+
+def _order(order: ArrayLike | None, k: int) -> NDArray[np.int64]:
+    turn = np.arange(k) if order is None else _integers(order, "order")
+    if not np.array_equal(np.sort(turn), np.arange(k)):
+        raise ValueError(f"order must hold each of 0 .. {k - 1} once; got {turn}")
+    return turn
+
+
+def one_book(
+    codebook: Codebook, inner_dim: int
+) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
+    """Centres, thresholds and levels that `round_feedback` takes, for one codebook for all k."""
+    k = inner_dim
+    return (
+        np.broadcast_to(codebook.centers, (k, codebook.n_levels)),
+        np.broadcast_to(codebook.thresholds, (k, codebook.n_levels - 1)),
+        np.full(k, codebook.n_levels),
+    )
 
 
 def _rows(rows: Any, k: int) -> NDArray:
@@ -253,7 +339,7 @@ def _upper(upper: ArrayLike, k: int) -> FloatArray:
     return u
 
 
-def _tables(
+def feedback_tables(
     centers: ArrayLike, thresholds: ArrayLike, n_levels: ArrayLike
 ) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
     """Centres and thresholds (k, width), padded with inf to a width that the kernel's steps fit."""

@@ -16,20 +16,20 @@ _MOST_COUNTED = 31
 
 
 @kernel
-def load_kernel(rows, start, x):  # type: ignore[no-untyped-def]
-    # x (k, _ROWS) gets rows[start : start + _ROWS], zero where there are no more
+def load_kernel(rows, start, order, x):  # type: ignore[no-untyped-def]
+    # x (k, _ROWS) gets rows[start : start + _ROWS, order], zero where there are no more
     x[:] = 0
     for r in range(min(_ROWS, rows.shape[0] - start)):
         for j in range(rows.shape[1]):
-            x[j, r] = rows[start + r, j]
+            x[j, r] = rows[start + r, order[j]]
 
 
 @kernel
-def store_kernel(found, start, out):  # type: ignore[no-untyped-def]
-    # found (k, _ROWS) goes to out[start : start + _ROWS]
+def store_kernel(found, start, order, out):  # type: ignore[no-untyped-def]
+    # found (k, _ROWS) goes to out[start : start + _ROWS, order]
     for r in range(min(_ROWS, out.shape[0] - start)):
         for j in range(out.shape[1]):
-            out[start + r, j] = found[j, r]
+            out[start + r, order[j]] = found[j, r]
 
 
 @kernel
@@ -72,33 +72,33 @@ def cell_kernel(v, cuts, n_levels, found):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def feedback_kernel(rows, upper, centers, cuts, n_levels, codes):  # type: ignore[no-untyped-def]
-    # rows, codes (m, k), upper (k, k), centers, cuts (k, width), n_levels (k,)
+def feedback_kernel(rows, upper, order, centers, cuts, n_levels, codes):  # type: ignore[no-untyped-def]
+    # rows, codes (m, k); in this order: upper (k, k), centers, cuts (k, width), n_levels (k,)
     k = rows.shape[1]
     x = np.empty((k, _ROWS), rows.dtype)
     error = np.empty((k, _ROWS), rows.dtype)
     v = np.empty(_ROWS, rows.dtype)
     found = np.empty((k, _ROWS), np.int32)
     for start in range(0, rows.shape[0], _ROWS):
-        load_kernel(rows, start, x)
+        load_kernel(rows, start, order, x)
         for at in range(k - 1, -1, -1):
             steer_kernel(x, error, upper, at, v)
             cell_kernel(v, cuts[at], n_levels[at], found[at])
             for r in range(_ROWS):
                 error[at, r] = centers[at, found[at, r]] - x[at, r]
-        store_kernel(found, start, codes)
+        store_kernel(found, start, order, codes)
 
 
 @kernel
-def feedback_uniform_kernel(rows, upper, steps, offsets, lo, hi, ints):  # type: ignore[no-untyped-def]
-    # rows, ints (m, k), upper (k, k), steps, offsets, lo, hi (k,), all but ints of one dtype
+def feedback_uniform_kernel(rows, upper, order, steps, offsets, lo, hi, ints):  # type: ignore[no-untyped-def]
+    # rows, ints (m, k); in this order: upper (k, k), steps, offsets, lo, hi (k,), of rows' dtype
     k = rows.shape[1]
     x = np.empty((k, _ROWS), rows.dtype)
     error = np.empty((k, _ROWS), rows.dtype)
     v = np.empty(_ROWS, rows.dtype)
     found = np.empty((k, _ROWS), np.int32)
     for start in range(0, rows.shape[0], _ROWS):
-        load_kernel(rows, start, x)
+        load_kernel(rows, start, order, x)
         for at in range(k - 1, -1, -1):
             steer_kernel(x, error, upper, at, v)
             step, offset, least, most = steps[at], offsets[at], lo[at], hi[at]
@@ -106,4 +106,4 @@ def feedback_uniform_kernel(rows, upper, steps, offsets, lo, hi, ints):  # type:
                 z = min(max(np.rint((v[r] - offset) / step), least), most)
                 found[at, r] = np.int32(z)
                 error[at, r] = offset + step * z - x[at, r]
-        store_kernel(found, start, ints)
+        store_kernel(found, start, order, ints)
