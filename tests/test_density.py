@@ -203,7 +203,7 @@ def test_feedback_leaves_what_is_not_shared(pair):
 
 
 def test_feedback_weight_of_uniform_entries_is_the_mean_conditional_variance():
-    """Var(Y | z) given X = x, with z the shared normal: sums over fine grids of z and of Y's own."""
+    """Var(Y | z) given X = x, with z the shared normal: sums over fine grids of both."""
     pair = ql.UniformCopulaPair(0.6, 1.0, 2.0)
     r = pair.copula_rho
 
