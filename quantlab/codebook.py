@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quantlab import _display
 from quantlab import _validate as check
 
 
@@ -142,3 +143,12 @@ class Codebook:
             f"Codebook({name}, K={self.n_levels}, "
             f"[{self.centers[0]:.4g} .. {self.centers[-1]:.4g}])"
         )
+
+    def _repr_html_(self) -> str:
+        made = {name: value for name, value in self.info.items() if name != "design"}
+        values = {"levels": self.n_levels, "bits": self.bits, **made}
+        title = f"Codebook: {self.info.get('design', 'custom')}"
+        return _display.properties(title, values, self._rug())
+
+    def _rug(self) -> str:
+        return _display.rug(self.centers, self.thresholds)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from quantlab import _display
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.density import PointDensity, Rounding
@@ -52,6 +53,10 @@ class ExactError:
     def bias_share(self) -> float:
         """bias / mse, in [0, 1]: how much of the error one gain could mend at best."""
         return self.bias / self.mse if self.mse else 0.0
+
+    def _repr_html_(self) -> str:
+        values = asdict(self) | {"bias_share": self.bias_share}
+        return _display.properties("Exact error of an entry of C", values)
 
 
 def exact_mse(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quantlab import _display
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix, encode
@@ -53,6 +54,14 @@ class MeasuredError:
         mean = float(per_trial.mean())
         half = float(stdtrit(trials - 1, 0.975) * per_trial.std(ddof=1) / np.sqrt(trials))
         return cls(mean * energy, mean, mean - half, mean + half, per_trial, settings)
+
+    def _repr_html_(self) -> str:
+        values = {
+            "nmse": self.nmse,
+            "95 % interval": f"{self.low:.4g} to {self.high:.4g}",
+            "mse": self.mse,
+        }
+        return _display.properties("Measured error of an entry of C", values | self.settings)
 
 
 def measure(

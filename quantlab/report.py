@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quantlab import _display
 from quantlab import _validate as check
 from quantlab._matrices import finite_matrix
 from quantlab.balancing import Basis, balance
@@ -71,6 +72,9 @@ class ReportRow:
         return self.measured_nmse if self.exact_nmse is None else self.exact_nmse
 
 
+_FIELDS = fields(ReportRow)
+
+
 @dataclass(frozen=True)
 class DesignReport:
     """Rows from the least nmse to the largest, and the settings that made them."""
@@ -90,13 +94,46 @@ class DesignReport:
 
     def to_markdown(self) -> str:
         """A table to paste; numbers to four digits."""
-        names = [field.name for field in fields(ReportRow)]
+        names = [field.name for field in _FIELDS]
         lines = ["| " + " | ".join(names) + " |", "|" + "|".join(["---"] * len(names)) + "|"]
         lines += [
-            "| " + " | ".join(_cell(getattr(row, name)) for name in names) + " |"
+            "| " + " | ".join(_display.cell(getattr(row, name)) for name in names) + " |"
             for row in self.rows
         ]
         return "\n".join(lines)
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame, a row a design, which is its index; NaN where a value is None.
+
+        The settings are in its `attrs`.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError(
+                "to_dataframe needs pandas (pip install pandas); to_dict and to_markdown do not"
+            ) from None
+        records = []
+        for row in self.rows:
+            record = asdict(row)
+            record["n_levels_x"], record["n_levels_y"] = record.pop("n_levels")
+            records.append({k: np.nan if v is None else v for k, v in record.items()})
+        frame = pd.DataFrame.from_records(records, index="design")
+        frame.attrs = dict(self.settings)
+        return frame
+
+    def _repr_html_(self) -> str:
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        every = {field.name: [getattr(row, field.name) for row in self.rows] for field in _FIELDS}
+        known = {name: column for name, column in every.items() if set(column) != {None}}
+        return _display.table(
+            f"Designs: {settings}", list(known), zip(*known.values(), strict=True)
+        )
 
 
 def design_report(
@@ -279,11 +316,3 @@ def _measured(
         floor_db=None,
         best_db=0.0,
     )
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, tuple):
-        return " x ".join(str(v) for v in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

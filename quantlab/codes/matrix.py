@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from quantlab import _threads
+from quantlab import _display, _threads
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.codes import storage
@@ -318,6 +318,18 @@ class CodedMatrix:
     def __repr__(self) -> str:
         held = f"{self._held_bits}-bit" if self.is_packed else "uint8"
         return f"CodedMatrix({self.shape[0]} x {self.shape[1]}, {held} codes, {self.codebook!r})"
+
+    def _repr_html_(self) -> str:
+        values: dict[str, object] = {
+            "shape": self.shape,
+            "codes": f"{self.bits} bits, {'packed' if self.is_packed else 'a byte each'}",
+            "memory": f"{self.nbytes:,} bytes",
+            "codebook": repr(self.codebook),
+        }
+        if self.scale is not None:
+            along = "" if self.group is None else f", one for {self.group} entries"
+            values["scales"] = _display.cell(tuple(self.scale.shape)) + along
+        return _display.properties(type(self).__name__, values, self.codebook._rug())
 
 
 def _shown(rows: slice) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from quantlab import _display
 from quantlab.codes import CodedMatrix
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Plan:
     def share(self) -> float:
         """extra_nmse / coding_nmse."""
         return self.extra_nmse / self.coding_nmse if self.extra_nmse else 0.0
+
+    def _repr_html_(self) -> str:
+        names = ("route", "reason", "extra_nmse", "coding_nmse", "share")
+        return _display.properties("Plan", {name: getattr(self, name) for name in names})
 
 
 def plan(a: Any, b: Any, route: str | None = None) -> Plan:
