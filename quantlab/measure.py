@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypedDict, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,17 @@ from quantlab.pairs import Pair
 from quantlab.scheme.rounding import feedback_of, moment_of, one_book, round_feedback
 
 Designs = Mapping[str, tuple[Codebook, Codebook]]
+
+
+class Settings(TypedDict, total=False):
+    """How trials are drawn, coded and multiplied: the keywords of `measure`, with its defaults."""
+
+    m: int
+    n: int
+    trials: int
+    rng: int
+    backend: str
+    rounding: Rounding
 
 
 @dataclass(frozen=True)
@@ -135,34 +147,19 @@ def measure_designs(
     pair: Pair,
     designs: Designs,
     inner_dim: int = 256,
-    *,
-    m: int = 128,
-    n: int = 128,
-    trials: int = 20,
-    rng: int = 0,
-    backend: str = "auto",
-    rounding: Rounding = "nearest",
+    **settings: Unpack[Settings],
 ) -> dict[str, MeasuredError]:
     """`measure` for several designs on the SAME sampled matrices (paired comparison).
 
     Parameters are those of `measure`; `designs` maps a name to (codebook_x, codebook_y).
     """
-    trials = check.count(trials, "trials", 2)
-    rows = np.array(
-        list(
-            measure_trials(
-                pair, designs, inner_dim, m=m, n=n, trials=trials, rng=rng, backend=backend,
-                rounding=rounding,
-            )
-        )
-    )  # fmt: skip
+    chosen = _complete(settings)
+    check.count(chosen["trials"], "trials", 2)
+    rows = np.array(list(measure_trials(pair, designs, inner_dim, **chosen)))
     energy = pair.energy(inner_dim)
-    settings = {
-        "pair": repr(pair), "inner_dim": inner_dim, "m": m, "n": n, "trials": trials, "rng": rng,
-        "backend": backend, "rounding": rounding,
-    }  # fmt: skip
+    record = {"pair": repr(pair), "inner_dim": inner_dim, **chosen}
     return {
-        name: MeasuredError.from_trials(rows[:, i], energy, settings)
+        name: MeasuredError.from_trials(rows[:, i], energy, record)
         for i, name in enumerate(designs)
     }
 
@@ -171,24 +168,20 @@ def measure_trials(
     pair: Pair,
     designs: Designs,
     inner_dim: int = 256,
-    *,
-    m: int = 128,
-    n: int = 128,
-    trials: int = 20,
-    rng: int = 0,
-    backend: str = "auto",
-    rounding: Rounding = "nearest",
+    **settings: Unpack[Settings],
 ) -> Iterator[list[float]]:
     """Stream the trials: yields one list of nmse (a value per design) a trial.
 
     For callers that show or stop a running measurement; parameters as in `measure`.
     """
-    m, n, k = check.count(m, "m"), check.count(n, "n"), check.count(inner_dim, "inner_dim")
+    chosen = _complete(settings)
+    m, n = check.count(chosen["m"], "m"), check.count(chosen["n"], "n")
+    k = check.count(inner_dim, "inner_dim")
     energy = pair.energy(k)
     if not np.isfinite(energy):
         raise ValueError(f"nmse divides by E[C_ij^2], which must be finite; {pair!r} has {energy}")
-    trials, rng = check.count(trials, "trials"), check.count(rng, "rng", 0)
-    fed_back = check.rounding(rounding) == "feedback"
+    trials, rng = check.count(chosen["trials"], "trials"), check.count(chosen["rng"], "rng", 0)
+    backend, fed_back = chosen["backend"], check.rounding(chosen["rounding"]) == "feedback"
     if backend == "cuda":
         from quantlab.gemm.cuda import require_device
         from quantlab.measure_cuda import device_trials
@@ -206,6 +199,14 @@ def measure_trials(
             error = c - matmul(*_coded(a, b, *books, fed_back), backend=backend, route=route)
             row.append(float(np.mean(np.square(error, dtype=np.float64))) / energy)
         yield row
+
+
+def _complete(settings: Settings) -> Settings:
+    """The settings given, and the defaults that stand in `measure`'s own signature."""
+    defaults = dict(measure.__kwdefaults__ or {})
+    if unknown := settings.keys() - defaults.keys():
+        raise TypeError(f"unexpected keyword {min(unknown)!r}; there are {', '.join(defaults)}")
+    return cast(Settings, defaults | settings)
 
 
 def _coded(

@@ -23,9 +23,14 @@ MATRIX = np.linspace(-2, 3, 30, dtype=np.float32).reshape(5, 6)
 
 def shown(thing: object) -> ElementTree.Element:
     html = thing._repr_html_()  # type: ignore[attr-defined]
-    # a colour is right on light or on dark, not on both; text and lines take the page's
-    assert not re.search(r"#[0-9a-f]{3}|rgb|(?<!current)color|background", html.lower())
-    return ElementTree.fromstring(html)
+    root = ElementTree.fromstring(html)
+    for part in root.iter():
+        # a colour is right on light or on dark, not on both: text and lines take the page's
+        assert {part.get("fill"), part.get("stroke")} <= {None, "none", "currentColor"}
+        styles = part.get("style", "").replace(" ", "").split(";")
+        allowed = {"text-align", "padding", "max-width", "display", ""}
+        assert {style.partition(":")[0] for style in styles} <= allowed
+    return root
 
 
 def properties(thing: object) -> dict[str, str]:

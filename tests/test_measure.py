@@ -146,3 +146,21 @@ def test_a_rounding_that_does_not_exist() -> None:
     pair = ql.GaussianPair(0.5)
     with pytest.raises(ValueError, match='"nearest" or "feedback"; got \'stochastic\''):
         ql.measure(pair, *ql.design_companding(pair, 4), 4, trials=2, rounding="stochastic")
+
+
+def test_settings_have_the_same_names_and_defaults_everywhere() -> None:
+    pair = ql.GaussianPair(rho=0.7)
+    books = ql.design_companding(pair, 4)
+    one = ql.measure(pair, *books, 4, m=2, n=3, trials=2)
+    several = ql.measure_designs(pair, {"": books}, 4, m=2, n=3, trials=2)[""]
+    assert one.settings == several.settings
+    assert one.settings == {
+        "pair": repr(pair), "inner_dim": 4, "m": 2, "n": 3, "trials": 2, "rng": 0,
+        "backend": "auto", "rounding": "nearest",
+    }  # fmt: skip
+    assert list(ql.measure_trials(pair, {"": books}, 4, m=2, n=3, trials=2)) == [
+        [nmse] for nmse in one.per_trial
+    ]
+    for function in (ql.measure_designs, lambda *a, **kw: list(ql.measure_trials(*a, **kw))):
+        with pytest.raises(TypeError, match="unexpected keyword 'trails'; there are m, n, trials"):
+            function(pair, {"": books}, 4, trails=3)
