@@ -217,6 +217,10 @@ class PointDensity:
             u = following
         return u
 
+    def centers(self, n_levels: int) -> FloatArray:
+        """sigma F^-1((i + 1/2) / K), i = 0 .. K - 1: the compander's, in the data's own unit."""
+        return self.scale * self.ppf((np.arange(n_levels) + 0.5) / n_levels)
+
     def integrate(self, integrand: Callable[[FloatArray], FloatArray]) -> float:
         """int integrand(u) du over the support; infinite where an octave outweighs the last.
 

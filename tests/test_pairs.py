@@ -365,6 +365,22 @@ def test_bivariate_cdf_equals_scipy():
         assert_allclose(ours, oracle.bivariate_cdf(h, k, rho), atol=1e-7)  # scipy asks for 1e-8
 
 
+@pytest.mark.parametrize("make", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((1.01,), ValueError, r"rho .* must lie in \[-1, 1\]; got 1.01"),
+        ((True,), TypeError, "rho must be a real number; got bool"),
+        ((0.5, 0.0), ValueError, "sigma_x must be positive; got 0.0"),
+        ((0.5, 1.0, np.inf), ValueError, "sigma_y must be finite; got inf"),
+    ],
+)
+def test_every_law_checks_what_all_share(make, arguments, error, message):
+    with pytest.raises(error, match=message):
+        make(*arguments)
+    assert type(make(np.float32(0.5), 2, 3).sigma_y) is float
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

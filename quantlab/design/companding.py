@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.density import PointDensity
-from quantlab.pairs import OPERANDS, Pair
+from quantlab.design._books import two_codebooks
+from quantlab.pairs import Pair
 
 
 def design_companding(
@@ -59,9 +57,4 @@ def design_companding(
     """
     name = "closed_form" if weighted else "gaussian_compander"
     make = PointDensity.optimal if weighted else PointDensity.mse
-    books = []
-    for operand, k in zip(OPERANDS, check.levels(n_levels), strict=True):
-        density = make(pair, operand)
-        centers = density.scale * density.ppf((np.arange(k) + 0.5) / k)
-        books.append(Codebook(centers, info={"design": name, "operand": operand}))
-    return books[0], books[1]
+    return two_codebooks(name, n_levels, lambda operand, k: (make(pair, operand).centers(k), {}))

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
-from quantlab.pairs import OPERANDS, Operand, Pair
+from quantlab.design._books import two_codebooks
+from quantlab.pairs import Operand, Pair
 from quantlab.pairs.empirical import EmpiricalPair
 
 FloatArray = NDArray[np.float64]
@@ -147,8 +148,8 @@ class Format:
             If the format does not exist at `n_levels` = 2^bits.
         """
         source = pair if isinstance(pair, Pair) else EmpiricalPair(*pair)
-        books = []
-        for operand, k in zip(OPERANDS, check.levels(n_levels), strict=True):
+
+        def centers(operand: Operand, k: int) -> tuple[FloatArray, dict[str, object]]:
             if not self.exists_at(k):
                 sizes = ", ".join(str(2**b) for b in self.bits or ())
                 raise ValueError(f"{self.name} exists for {sizes} levels; got {k}")
@@ -157,9 +158,9 @@ class Format:
                 scale = _absmax(source, operand)
             else:
                 scale = _best_scale(levels, source, operand)
-            info = {"design": self.name, "operand": operand, "scale": scale}
-            books.append(Codebook(scale * levels, info=info))
-        return books[0], books[1]
+            return scale * levels, {"scale": scale}
+
+        return two_codebooks(self.name, n_levels, centers)
 
 
 def _bits(n_levels: int) -> int:

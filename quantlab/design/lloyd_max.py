@@ -8,7 +8,8 @@ import scipy  # its subpackages load on first use
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.density import PointDensity
-from quantlab.pairs import OPERANDS, Operand, Pair
+from quantlab.design._books import two_codebooks
+from quantlab.pairs import Operand, Pair
 from quantlab.pairs.base import FloatArray
 
 _MAX_STEPS = 500
@@ -77,11 +78,12 @@ def design_lloyd_max(
     array([-1.5104, -0.4528,  0.4528,  1.5104])
     """
     name = "weighted_lloyd_max" if weighted else "lloyd_max"
-    books = []
-    for operand, k in zip(OPERANDS, check.levels(n_levels), strict=True):
-        centers, steps = _solve(pair, operand, k, weighted)
-        books.append(Codebook(centers, info={"design": name, "operand": operand, "steps": steps}))
-    return books[0], books[1]
+
+    def centers(operand: Operand, k: int) -> tuple[FloatArray, dict[str, object]]:
+        found, steps = _solve(pair, operand, k, weighted)
+        return found, {"steps": steps}
+
+    return two_codebooks(name, n_levels, centers)
 
 
 def lloyd_trace(
@@ -130,7 +132,7 @@ def lloyd_trace(
     k = check.count(n_levels, "n_levels", 2)
     steps = check.count(steps, "steps", 1)
     density = (PointDensity.optimal if weighted else PointDensity.mse)(pair, operand)
-    trace = [density.scale * density.ppf((np.arange(k) + 0.5) / k)]
+    trace = [density.centers(k)]
     for _ in range(steps):
         mass, moment = pair.cell_moments(_midpoints(trace[-1]), operand, weighted=weighted)
         trace.append(moment / mass)
@@ -181,7 +183,7 @@ def _start(
     """
     for make in (PointDensity.optimal, PointDensity.mse) if weighted else (PointDensity.mse,):
         density = make(pair, operand)
-        c = density.scale * density.ppf((np.arange(k) + 0.5) / k)
+        c = density.centers(k)
         moments = pair.cell_moments(_midpoints(c), operand, weighted=weighted)
         if _explained(c, moments) > 0:
             break

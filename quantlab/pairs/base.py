@@ -53,6 +53,12 @@ class Pair(ABC):
     sigma_x: float
     sigma_y: float
 
+    def _check_parameters(self, *positive: str) -> None:
+        """For a frozen dataclass's __post_init__: rho, both deviations and the names given."""
+        object.__setattr__(self, "rho", check.correlation(self.rho))
+        for name in ("sigma_x", "sigma_y", *positive):
+            object.__setattr__(self, name, check.positive_real(getattr(self, name), name))
+
     @abstractmethod
     def pdf(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
         """Marginal density of the operand at `x` (the data's own unit)."""

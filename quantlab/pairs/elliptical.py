@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from quantlab import _validate as check
 from quantlab.pairs._mixture import Components, NormalMixture
 from quantlab.pairs.base import FloatArray, Operand
 
@@ -60,12 +59,6 @@ class EllipticalPair(NormalMixture):
 def level(rho: float) -> float:
     """3 - 1/rho^2, the score at the peaks; not positive up to the critical correlation."""
     return 3 - 1 / rho**2 if abs(rho) > CRITICAL_RHO else 0.0
-
-
-def check_common(pair: EllipticalPair) -> None:
-    object.__setattr__(pair, "rho", check.correlation(pair.rho))
-    for name in ("sigma_x", "sigma_y"):
-        object.__setattr__(pair, name, check.positive_real(getattr(pair, name), name))
 
 
 def both_sides(u: float) -> tuple[float, ...]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from quantlab import _validate as check
 from quantlab.pairs._mixture import Components
 from quantlab.pairs.base import FloatArray, Operand
 from quantlab.pairs.elliptical import CRITICAL_RHO, EllipticalPair
@@ -55,9 +54,7 @@ class GaussianPair(EllipticalPair):
     sigma_y: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rho", check.correlation(self.rho))
-        object.__setattr__(self, "sigma_x", check.positive_real(self.sigma_x, "sigma_x"))
-        object.__setattr__(self, "sigma_y", check.positive_real(self.sigma_y, "sigma_y"))
+        self._check_parameters()
 
     def pdf(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
         sigma = self.sigma(operand)

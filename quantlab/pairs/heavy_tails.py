@@ -16,7 +16,6 @@ from quantlab.pairs.elliptical import (
     LOG_STEP,
     EllipticalPair,
     both_sides,
-    check_common,
     level,
     log_nodes,
     quadratic_form,
@@ -61,7 +60,7 @@ class LaplacePair(EllipticalPair):
     sigma_y: float = 1.0
 
     def __post_init__(self) -> None:
-        check_common(self)
+        self._check_parameters()
 
     @property
     def mean_square_product(self) -> float:
@@ -134,7 +133,7 @@ class GaussianMixturePair(EllipticalPair):
     sigma_y: float = 1.0
 
     def __post_init__(self) -> None:
-        check_common(self)
+        self._check_parameters()
         for name in ("variances", "masses"):
             values = check.finite_vector(getattr(self, name), name)
             if values.size == 0 or np.any(values <= 0):

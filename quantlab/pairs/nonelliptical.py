@@ -9,7 +9,6 @@ import numpy as np
 import scipy  # its subpackages load on first use
 from numpy.typing import ArrayLike, NDArray
 
-from quantlab import _validate as check
 from quantlab.pairs._mixture import Components, NormalMixture
 from quantlab.pairs._normal import bivariate_cdf, normal_pdf
 from quantlab.pairs._quadrature import gauss_nodes, resolve_steps
@@ -58,9 +57,7 @@ class IntermittentPair(NormalMixture):
     sigma_y: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rho", check.correlation(self.rho))
-        for name in ("share", "sigma_x", "sigma_y"):
-            object.__setattr__(self, name, check.positive_real(getattr(self, name), name))
+        self._check_parameters("share")
         if self.share > 1:
             raise ValueError(f"share must lie in (0, 1]; got {self.share}")
         if abs(self.rho) > self.share:
@@ -116,9 +113,7 @@ class UniformCopulaPair(Pair):
     sigma_y: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rho", check.correlation(self.rho))
-        for name in ("sigma_x", "sigma_y"):
-            object.__setattr__(self, name, check.positive_real(getattr(self, name), name))
+        self._check_parameters()
 
     @property
     def copula_rho(self) -> float:

@@ -9,7 +9,6 @@ import numpy as np
 import scipy  # its subpackages load on first use
 from numpy.typing import ArrayLike, NDArray
 
-from quantlab import _validate as check
 from quantlab.pairs._mixture import Components
 from quantlab.pairs._normal import tail_differences
 from quantlab.pairs._quadrature import gauss_nodes, resolve_steps
@@ -18,7 +17,6 @@ from quantlab.pairs.elliptical import (
     LOG_STEP,
     EllipticalPair,
     both_sides,
-    check_common,
     level,
     log_nodes,
     quadratic_form,
@@ -70,8 +68,7 @@ class StudentTPair(EllipticalPair):
     sigma_y: float = 1.0
 
     def __post_init__(self) -> None:
-        check_common(self)
-        object.__setattr__(self, "nu", check.positive_real(self.nu, "nu"))
+        self._check_parameters("nu")
         if self.nu <= 2:
             raise ValueError(f"nu must exceed 2 for a finite variance; got {self.nu}")
 
