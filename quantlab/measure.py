@@ -110,7 +110,8 @@ def measure(
         once.
     rounding : {"nearest", "feedback"}
         "feedback": each trial's rows of A are coded with the feedback of its own S_B = B B^T / n
-        and its columns of B with that of S_A = A^T A / m (`round_feedback`).
+        and its columns of B with that of S_A = A^T A / m (`round_feedback`), each with the other
+        codebook's mean squared error on its diagonal and in the order of `feedback_order`.
 
     Returns
     -------
@@ -123,9 +124,8 @@ def measure(
 
     Notes
     -----
-    What coder of A needs for feedback is S_B, which all rows share: k (k + 1) / 2 numbers that are
-    known beside the data (or B itself); the same for B. They are not counted in bits: decoding
-    does not need them. `asymptotic_mse` has the law that feedback tends to. Where m or n is below
+    What the coder of A needs for feedback is S_B, side information that all rows share: k (k + 1) / 2
+    numbers, or B itself; the same for B. It is not counted in bits: decoding does not need it. `asymptotic_mse` has the law that feedback tends to. Where m or n is below
     k, some directions cost nothing at all, and errors are far below the law.
 
     Examples

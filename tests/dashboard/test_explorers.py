@@ -14,6 +14,7 @@ from quantlab.dashboard.explorers.density import density_explorer
 from quantlab.dashboard.explorers.gain import gain_explorer
 from quantlab.dashboard.explorers.grids import grid_explorer
 from quantlab.dashboard.explorers.heads import head_explorer
+from quantlab.dashboard.explorers.ladder import ladder_explorer
 from quantlab.dashboard.explorers.splitting import splitting_explorer
 from quantlab.dashboard.explorers.weights import weight_explorer
 from quantlab.data import load_attention
@@ -133,3 +134,17 @@ def test_a_start_outside_the_slider_is_refused(make: Callable[[], Column]) -> No
 def test_the_density_plays_only_when_asked() -> None:
     assert density_explorer(0.3).select_one({"name": "play"}) is None
     assert density_explorer(0.3, play=True).select_one({"name": "play"}).active is False
+
+
+def test_ladder_shows_every_rung_and_the_limit_in_decibels() -> None:
+    ladder = {2: {"one": 0.2, "other": 0.1}, 2.5: {"one": 0.1, "other": 1e-4}}
+    picture = ladder_explorer(ladder, {2: 0.1, 2.5: 1e-5}, start=1)
+    low, high = states(picture)
+    assert_allclose(low["bars"]["dB"], [6.9897, 10], rtol=1e-5)
+    assert_allclose(high["bars"]["dB"], [10, 40])
+    assert low["limit"]["dB"] == [10, 10]
+    assert high["limit"]["dB"] == [50, 50]
+    assert low["title"] == "2 bits: other has nmse 1.0e-01, 0.0 dB over the limit, 1.0e-01"
+    assert high["title"] == "2.5 bits: other has nmse 1.0e-04, 10.0 dB over the limit, 1.0e-05"
+    with pytest.raises(ValueError, match="start must be at most 1; got 2"):
+        ladder_explorer(ladder, {2: 0.1, 2.5: 1e-5}, start=2)
