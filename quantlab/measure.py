@@ -124,9 +124,10 @@ def measure(
 
     Notes
     -----
-    What the coder of A needs for feedback is S_B, side information that all rows share: k (k + 1) / 2
-    numbers, or B itself; the same for B. It is not counted in bits: decoding does not need it. `asymptotic_mse` has the law that feedback tends to. Where m or n is below
-    k, some directions cost nothing at all, and errors are far below the law.
+    What the coder of A needs for feedback is S_B, side information that all rows share: k (k + 1)
+    / 2 numbers, or B itself; the same for B. It is not counted in bits: decoding does not need it.
+    `asymptotic_mse` has the law that feedback tends to. Where m or n is below k, some directions
+    cost nothing at all, and errors are far below the law.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from bokeh.models import Column, ColumnDataSource, CustomJSTickFormatter, Slider
@@ -25,7 +26,7 @@ def ladder_explorer(
     bits = list(ladder)
     at = check.count(start, "start", 0, len(bits) - 1)
     rungs = list(ladder[bits[0]])
-    states = []
+    states: list[dict[str, Any]] = []
     for b in bits:
         errors = [ladder[b][name] for name in rungs]
         best, limit = min(errors), limits[b]
