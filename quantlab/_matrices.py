@@ -18,13 +18,18 @@ def is_tensor(value: object) -> bool:
     return library(value) == "torch" and hasattr(value, "dtype") and hasattr(value, "layout")
 
 
-def real_matrix(matrix: Any, name: str) -> Any:
-    """A 2-D numpy array or torch tensor with entries, checked for type and shape, not yet read.
+def real_values(values: Any, name: str) -> Any:
+    """A numpy array or torch tensor of real numbers, any shape, checked for type, not yet read.
 
     Tensors in the host's memory become arrays that share their memory where numpy has their dtype;
     bfloat16, the float8 kinds and tensors on a device stay tensors.
     """
-    source = _plain_tensor(matrix, name) if is_tensor(matrix) else _array(matrix, name)
+    return _plain_tensor(values, name) if is_tensor(values) else _array(values, name)
+
+
+def real_matrix(matrix: Any, name: str) -> Any:
+    """`real_values` that are 2-D and not empty."""
+    source = real_values(matrix, name)
     if source.ndim != 2:
         raise ValueError(f"{name} must be a matrix (2-D); got shape {tuple(source.shape)}")
     if 0 in source.shape:
@@ -33,20 +38,19 @@ def real_matrix(matrix: Any, name: str) -> Any:
 
 
 def finite_matrix(matrix: Any, name: str) -> NDArray:
-    """A finite float32 or float64 array in the host's memory, 2-D and not empty.
-
-    float32 where it holds every value of the dtype, float64 for the rest (integers included).
-    """
-    source = real_matrix(matrix, name)
-    kind = np.dtype(np.float32 if fits_float32(source) else np.float64)
-    if isinstance(source, np.ndarray) and source.dtype.kind in "iu":
-        kind = np.dtype(np.float64)
-    array = converted(source, kind)
+    """A finite float32 or float64 array in the host's memory, 2-D and not empty; see `floats`."""
+    array = floats(real_matrix(matrix, name))
     finite = np.isfinite(array)
     if not finite.all():
         i, j = np.argwhere(~finite)[0]
         raise ValueError(f"{name} must be finite; {name}[{i}, {j}] = {array[i, j]}")
     return array
+
+
+def floats(source: Any) -> NDArray:
+    """`real_values` as float32 where that holds every float of their dtype, else as float64."""
+    whole = isinstance(source, np.ndarray) and source.dtype.kind in "iub"
+    return converted(source, np.dtype(np.float32 if fits_float32(source) and not whole else float))
 
 
 def fits_float32(source: Any) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quantlab._matrices import floats, real_values
 from quantlab.pairs.empirical import EmpiricalPair
 
 FloatArray = NDArray[np.float64]
@@ -29,8 +30,9 @@ class Basis:
     inverse: FloatArray
     ratio: float
 
-    def apply(self, a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-        """A T and T^-1 B, in the dtypes of a (m, k) and b (k, n)."""
+    def apply(self, a: ArrayLike, b: ArrayLike) -> tuple[NDArray, NDArray]:
+        """A T and T^-1 B of a (..., m, k) and b (..., k, n); float32 stays, else float64."""
+        a, b = floats(real_values(a, "a")), floats(real_values(b, "b"))
         return (a @ self.forward).astype(a.dtype), (self.inverse @ b).astype(b.dtype)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _display
 from quantlab import _validate as check
+from quantlab._matrices import converted, real_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,12 @@ class Codebook:
 
     def quantize(self, x: ArrayLike) -> NDArray[np.float64]:
         """q(x) in float64, any shape: the definition that every fast path is tested against."""
-        return self.centers[np.searchsorted(self.thresholds, np.asarray(x), side="left")]
+        values = converted(real_values(x, "x"), np.dtype(np.float64))
+        return self.centers[np.searchsorted(self.thresholds, values, side="left")]
+
+    def __call__(self, x: ArrayLike) -> NDArray[np.float64]:
+        """`quantize`."""
+        return self.quantize(x)
 
     def scaled(self, gain: float) -> Codebook:
         """The same cells, every centre times `gain` > 0: folds a gain on the product in."""

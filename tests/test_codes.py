@@ -267,3 +267,125 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "y").write_text("no")
     with pytest.raises(ValueError, match="not a safetensors file"):
         CodedMatrix.load(tmp_path / "y")
+
+
+def coded_matrices() -> dict[str, ql.CodedMatrix]:
+    rng = np.random.default_rng(0)
+    book = ql.Codebook([-2.0, -0.5, 0.0, 0.5, 2.0])
+    codes = rng.integers(0, 5, (12, 7))
+    made = {
+        "plain": ql.CodedMatrix(codes, book),
+        "one scale": ql.CodedMatrix(codes, book, 3.0),
+        "rows": ql.CodedMatrix(codes, book, rng.random((12, 1))),
+        "columns": ql.CodedMatrix(codes, book, rng.random((1, 7))),
+        "groups of columns": ql.CodedMatrix(codes, book, rng.random((12, 3)), group=3),
+        "groups of rows": ql.CodedMatrix(codes, book, rng.random((4, 7)), group=3),
+    }
+    return made | {f"{name}, packed": coded.pack() for name, coded in made.items()}
+
+
+CODED = coded_matrices()
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_a_coded_matrix_behaves_as_a_matrix(name: str) -> None:
+    coded = CODED[name]
+    values = coded.decode(np.float64)
+    assert (len(coded), coded.ndim, coded.shape) == (12, 2, (12, 7))
+    assert_array_equal(np.asarray(coded), coded.decode())
+    assert np.asarray(coded, np.float64).dtype == np.float64
+    assert np.array(coded).dtype == np.float32
+    assert_array_equal(coded.T.decode(np.float64), values.T)
+    assert_array_equal(coded.T.T.codes, coded.codes)
+    assert coded.T.is_packed == coded.is_packed
+    for rows in (slice(3, 9), slice(None), slice(6, None), slice(0, 1), slice(-3, None)):
+        assert_array_equal(coded[rows].decode(np.float64), values[rows])
+        assert coded[rows].is_packed == coded.is_packed
+
+
+@pytest.mark.parametrize("name", [name for name in CODED if "groups of rows" not in name])
+def test_rows_by_any_slice(name: str) -> None:
+    values = CODED[name].decode()
+    for rows in (slice(1, 11, 3), slice(None, None, -1), slice(-2, 2, -4)):
+        assert_array_equal(CODED[name][rows].decode(), values[rows])
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_the_operator_is_matmul(name: str) -> None:
+    coded, rng = CODED[name], np.random.default_rng(1)
+    values = coded.decode(np.float64)
+    left, right = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 12), (7, 5)))
+    assert_allclose(left @ coded, left @ values, rtol=1e-4, atol=1e-5)
+    assert_allclose(coded @ right, values @ right, rtol=1e-4, atol=1e-5)
+    assert_allclose(coded @ coded.T, values @ values.T, rtol=1e-3, atol=1e-2)
+    assert_allclose(left.tolist() @ coded, left @ values, rtol=1e-4, atol=1e-5)
+    assert isinstance(left @ coded, np.ndarray)
+
+
+def test_what_is_no_row_of_a_coded_matrix() -> None:
+    coded = CODED["plain"]
+    with pytest.raises(TypeError, match=r"by a slice, as in coded\[2:5\]; got \[3\]"):
+        coded[3]
+    with pytest.raises(ValueError, match=r"no row of 12 is in \[20:\]"):
+        coded[20:]
+    with pytest.raises(ValueError, match=r"starts at a multiple of 3, with step 1; got \[1:4\]"):
+        CODED["groups of rows"][1:4]
+    with pytest.raises(TypeError, match="not iterable"):
+        list(coded)
+    with pytest.raises(ValueError, match="copy=False is impossible"):
+        np.array(coded, copy=False)
+    with pytest.raises(ValueError, match="share the inner dimension"):
+        coded @ coded
+
+
+def damaged(tmp_path: Path, change: dict[str, str | None], drop: str = "") -> Path:
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "codes.safetensors"
+    CODED["groups of rows"].save(path)
+    with safe_open(str(path), framework="np") as file:
+        header = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name != drop}  # noqa: SIM118
+    header |= {name: text for name, text in change.items() if text is not None}
+    for name, text in change.items():
+        if text is None:
+            del header[name]
+    save_file(tensors, str(path), header)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"info": None}, "header field 'info' is missing"),
+        ({"info": "{design"}, "header field 'info' is not JSON"),
+        ({"info": "[]"}, "header field 'info' must be dict; got '\\[\\]'"),
+        ({"shape": "[12]"}, r"shape must be \[rows, columns\]; got \[12\]"),
+        ({"shape": '"12 x 7"'}, "header field 'shape' must be list"),
+        ({"shape": "[12, 70]"}, "packed must be uint8 of shape"),
+        ({"shape": "[-12, 7]"}, "shape must be at least 1; got -12"),
+        ({"shape": "[12.0, 7]"}, "shape must be an integer"),
+        ({"bits": "4"}, "bits is 4, but the centers' is 3"),
+        ({"bits": "three"}, "header field 'bits' is not JSON"),
+        ({"n_levels": "8"}, "n_levels is 8, but the centers' is 5"),
+        ({"n_levels": None}, "header field 'n_levels' is missing"),
+        ({"group": "true"}, "header field 'group' must be int or null; got 'true'"),
+        ({"group": "2"}, "scale must have one of the shapes"),
+    ],
+)
+def test_a_damaged_file_names_itself_and_the_field(tmp_path, change, says) -> None:
+    path = damaged(tmp_path, change)
+    with pytest.raises(ValueError, match=rf"codes\.safetensors: .*{says}"):
+        ql.CodedMatrix.load(path)
+
+
+@pytest.mark.parametrize("tensor", ["codes", "centers", "thresholds"])
+def test_a_file_without_a_tensor_says_which(tmp_path: Path, tensor: str) -> None:
+    with pytest.raises(ValueError, match=rf"codes\.safetensors: tensor '{tensor}' is missing"):
+        ql.CodedMatrix.load(damaged(tmp_path, {}, tensor))
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
+        CODED["plain"].save(tmp_path / "nowhere" / "codes.safetensors")

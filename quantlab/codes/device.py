@@ -9,7 +9,7 @@ import numpy as np
 from quantlab._matrices import is_tensor
 from quantlab.codebook import Codebook
 from quantlab.codes.device_coding import center_table, codes_of, decoded, pack_codes
-from quantlab.codes.layout import packed_width
+from quantlab.codes.layout import group_axis, packed_width
 from quantlab.codes.matrix import CodedMatrix, fills_in
 
 
@@ -102,7 +102,7 @@ class DeviceCodedMatrix(CodedMatrix):
         """The scale in a shape that broadcasts to the matrix."""
         if self.group is None:
             return self.scale
-        axis = 1 if self.scale.shape[0] == self.shape[0] else 0
+        axis = group_axis(self.scale, self.group, self.shape)
         return self.scale.repeat_interleave(self.group, axis).narrow(axis, 0, self.shape[axis])
 
     def _like(self, data: Any, held_bits: int) -> DeviceCodedMatrix:
@@ -149,4 +149,4 @@ def is_on_device(operand: Any) -> bool:
     """Whether this is a `DeviceCodedMatrix` or a tensor outside the host's memory."""
     if isinstance(operand, DeviceCodedMatrix):
         return True
-    return is_tensor(operand) and operand.device.type != "cpu"
+    return is_tensor(operand) and operand.device.type not in ("cpu", "meta")

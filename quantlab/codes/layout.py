@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -11,6 +13,11 @@ from quantlab import _validate as check
 def packed_width(columns: int, bits: int) -> int:
     """Bytes of one packed row."""
     return -(-columns * bits // 8)
+
+
+def group_axis(scale: Any, group: int, shape: tuple[int, int]) -> int:
+    """1 if groups lie along a row, 0 if along a column, told by the scale's shape."""
+    return int(tuple(scale.shape) == (shape[0], -(-shape[1] // group)))
 
 
 def check_codes(codes: NDArray, n_levels: int, first_row: int = 0) -> None:

@@ -13,7 +13,7 @@ from quantlab import _display, _threads
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.codes import storage
-from quantlab.codes.layout import check_codes, checked_scale, packed_width
+from quantlab.codes.layout import check_codes, checked_scale, group_axis, packed_width
 
 _TILE_ROWS = 256
 _Method = Callable[..., Any]
@@ -284,12 +284,11 @@ class CodedMatrix:
     def _expanded_scale(self, start: int, stop: int) -> NDArray[np.float32]:
         """s for rows start .. stop - 1, in a shape that broadcasts to them."""
         assert self.scale is not None
-        if self.scale.shape[0] == self.shape[0]:
-            scale = self.scale[start:stop]
-            if self.group is not None:
-                scale = np.repeat(scale, self.group, axis=1)[:, : self.shape[1]]
-            return scale
-        return self.scale[np.arange(start, stop) // self.group] if self.group else self.scale
+        if self.group is None:
+            return self.scale[start:stop] if self.scale.shape[0] == self.shape[0] else self.scale
+        if group_axis(self.scale, self.group, self.shape) == 0:
+            return self.scale[np.arange(start, stop) // self.group]
+        return np.repeat(self.scale[start:stop], self.group, axis=1)[:, : self.shape[1]]
 
     def _rows(self, start: int, stop: int) -> NDArray[np.uint8]:
         from quantlab.codes.kernels import unpack_kernel
