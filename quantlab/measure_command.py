@@ -27,6 +27,9 @@ def add_measure(commands: Any, device: str | None) -> None:
     add("--trials", type=int, default=200, help="default: 200")
     add("--designs", nargs="+", choices=_DESIGNS, default=_DESIGNS, metavar="DESIGN",
         help="any of " + ", ".join(_DESIGNS) + "; default: all")  # fmt: skip
+    add("--rounding", choices=("nearest", "feedback"), default="nearest",
+        help="feedback: each operand steered by the other's moments, beside the law that this "
+        "tends to; default: nearest")  # fmt: skip
     add("--seed", type=int, default=0, help="default: 0")
     if device is not None:
         add("--backend", choices=("cpu", "cuda"), default="cpu",
@@ -44,7 +47,7 @@ def _measure(options: argparse.Namespace) -> int:
         books = {name: DESIGNS[name](pair, options.levels, k) for name in options.designs}
         errors = measure_designs(
             pair, books, k, m=m, n=n, trials=options.trials, rng=options.seed,
-            backend=options.backend,
+            backend=options.backend, rounding=options.rounding,
         )  # fmt: skip
     except (ValueError, TypeError, RuntimeError) as problem:
         print(problem, file=sys.stderr)
@@ -54,6 +57,9 @@ def _measure(options: argparse.Namespace) -> int:
         f"rho {options.rho:g}, K = {options.levels}, ({m}, {k}, {n}), {options.trials} trials, "
         f"seed {options.seed}, on {where}\n"
     )
+    if options.rounding == "feedback":
+        _print_feedback(pair, books, errors, k)
+        return 0
     print(f"| {'design':18} | exact nmse |  measured | 95 % interval          | inside |")
     print(f"|{'-' * 20}|-----------:|----------:|------------------------|--------|")
     for name, error in errors.items():
@@ -64,3 +70,20 @@ def _measure(options: argparse.Namespace) -> int:
             f"{error.high:.3e} | {inside:6} |"
         )
     return 0
+
+
+def _print_feedback(pair: Any, books: Any, errors: Any, k: int) -> None:
+    """The table of measured errors over the law of feedback."""
+    from quantlab import asymptotic_mse
+
+    print(f"| {'design':18} |  measured | 95 % interval          | over the law |")
+    print(f"|{'-' * 20}|----------:|------------------------|-------------:|")
+    for name, error in errors.items():
+        levels = tuple(book.n_levels for book in books[name])
+        law = asymptotic_mse(pair, levels, k, rounding="feedback") / pair.energy(k)
+        over = error.nmse / law if law else float("inf")  # no law is left at |rho| = 1
+        print(
+            f"| {name:18} | {error.nmse:9.3e} | {error.low:.3e} to {error.high:.3e} | "
+            f"{over:12.3f} |"
+        )
+    print("\nThe law: leading order of the best density as the levels and then m, n >> k grow.")

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import quantlab
+import quantlab as ql
 from quantlab import cli
 
 
@@ -134,6 +135,21 @@ def test_measure_prints_each_design_beside_the_exact_theory(capsys) -> None:
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()[4:]]
     assert [row[0].strip() for row in rows] == ["closed_form", "bilinear"]
     assert_allclose([float(row[1]) for row in rows], [float(row[2]) for row in rows], rtol=0.1)
+
+
+def test_measure_with_feedback_prints_each_design_beside_its_law(capsys) -> None:
+    options = ["--rho", "0.7", "--levels", "32", "--shape", "90", "12", "90", "--trials", "20"]
+    command = ["measure", *options, "--designs", "gaussian_compander", "closed_form"]
+    assert cli.main([*command, "--rounding", "feedback"]) == 0
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if "_" in line]
+    pair = ql.GaussianPair(0.7)
+    books = ql.design_companding(pair, 32, weighted=False)
+    found = ql.measure(pair, *books, 12, m=90, n=90, trials=20, rounding="feedback")
+    law = ql.asymptotic_mse(pair, 32, 12, rounding="feedback")
+    assert [row[1].strip() for row in rows] == ["gaussian_compander", "closed_form"]
+    assert rows[0][2].strip() == f"{found.nmse:.3e}"
+    assert rows[0][4].strip() == f"{found.mse / law:.3f}"
+    assert cli.main(["measure", *options, "--rho", "1", "--rounding", "feedback"]) == 0
 
 
 @pytest.mark.parametrize(
