@@ -24,7 +24,7 @@ def real_values(values: Any, name: str) -> Any:
     Tensors in the host's memory become arrays that share their memory where numpy has their dtype;
     bfloat16, the float8 kinds and tensors on a device stay tensors.
     """
-    return _plain_tensor(values, name) if is_tensor(values) else _array(values, name)
+    return _in_host(plain_tensor(values, name)) if is_tensor(values) else _array(values, name)
 
 
 def real_matrix(matrix: Any, name: str) -> Any:
@@ -67,7 +67,8 @@ def converted(block: Any, kind: np.dtype) -> NDArray:
     return (block.float() if kind == np.float32 else block.double()).cpu().numpy()
 
 
-def _plain_tensor(tensor: Any, name: str) -> Any:
+def plain_tensor(tensor: Any, name: str) -> Any:
+    """A tensor of real numbers that are there, cut from its graph; TypeError for another."""
     if tensor.is_complex():
         raise TypeError(f"{name} must hold real numbers; got dtype {tensor.dtype}")
     if tensor.is_meta:
@@ -76,7 +77,10 @@ def _plain_tensor(tensor: Any, name: str) -> Any:
         raise TypeError(f"{name} must be dense: .to_dense(); got a tensor of {tensor.layout}")
     if tensor.is_quantized or str(tensor.dtype).startswith("torch.float4"):
         raise TypeError(f"{name} must hold plain numbers; got a tensor of {tensor.dtype}")
-    tensor = tensor.detach()
+    return tensor.detach()
+
+
+def _in_host(tensor: Any) -> Any:
     if tensor.device.type != "cpu":
         return tensor
     # these alone numpy does not have

@@ -356,6 +356,51 @@ def test_float_operands_on_either_side(path, dtype) -> None:
     assert relative(c, left.double().cpu().numpy() @ host.decode(np.float64)) < most
     c = ql.matmul(host.to(DEVICE), right)
     assert relative(c, host.decode(np.float64) @ right.double().cpu().numpy()) < most
+    assert c.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+
+
+def test_double_operands_have_a_double_product(path) -> None:
+    host = coded(20, 30, 16, scale=np.linspace(0.5, 2, 20)[:, None])
+    right = torch.from_numpy(np.random.default_rng(0).normal(size=(30, 3))).to(DEVICE)
+    expected = host.decode(np.float64) @ right.cpu().numpy()
+    assert relative(host.to(DEVICE) @ right, expected) < 1e-14
+    assert relative(right.T @ host.to(DEVICE).T, expected.T) < 1e-14
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn])
+def test_operands_of_other_real_dtypes(dtype) -> None:
+    host = coded(4, 5, 16)
+    values = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (5, 3))).to(DEVICE)
+    expected = host.decode(np.float64) @ values.cpu().numpy()
+    assert relative(host.to(DEVICE) @ values.to(dtype), expected) < 1e-6
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "scale",
+    [{}, {"scale": 3.0}, {"scale": np.linspace(1, 2, 12)[:, None]},
+     {"scale": np.linspace(1, 2, 9)[None]},
+     {"scale": np.linspace(1, 2, 36).reshape(12, 3), "group": 3},
+     {"scale": np.linspace(1, 2, 27).reshape(3, 9), "group": 4}],
+    ids=["none", "one", "rows", "columns", "grouped_columns", "grouped_rows"],
+)  # fmt: skip
+def test_a_matrix_of_tensors_behaves_as_one(packed: bool, scale: dict) -> None:
+    """np.asarray, .T and rows by slice: as numpy has them, and held where the matrix is."""
+    host = coded(12, 9, 7, packed=packed, **scale)
+    for matrix in (host, host.to(DEVICE)):
+        dense = host.decode()
+        assert_array_equal(np.asarray(matrix), dense)
+        assert np.asarray(matrix, np.float64).dtype == np.float64
+        assert len(matrix) == 12
+        whole = slice(4, 8) if host.scale is not None and host.scale.shape[0] == 3 else None
+        views = [(matrix.T, dense.T), (matrix.T.T, dense)]
+        for rows in [whole] if whole else [slice(2, 5), slice(None, None, -2), slice(-3, None)]:
+            views.append((matrix[rows], dense[rows]))
+        for view, expected in views:
+            assert type(view) is type(matrix)
+            assert view.is_packed == matrix.is_packed
+            assert getattr(view, "device", None) == getattr(matrix, "device", None)
+            assert_array_equal(np.asarray(view), expected)
 
 
 @pytest.mark.parametrize("route", ["int8", "half", "fp32"])
@@ -417,9 +462,13 @@ def test_fp32_is_exact_whatever_the_process_allows(older, newer) -> None:
 def test_operands_in_the_wrong_place_say_so() -> None:
     host, matrix = coded(4, 4, 16), coded(4, 4, 16).to(DEVICE)
     elsewhere = coded(4, 4, 16).to("meta")
-    with pytest.raises(ValueError, match=r"one device; b is a CodedMatrix in the host's memory"):
+    with pytest.raises(
+        ValueError, match=r"tensors on one device; b is a CodedMatrix in the host's memory"
+    ):
         ql.matmul(matrix, host)
-    with pytest.raises(ValueError, match=r"one device; a is a array in the host's memory"):
+    with pytest.raises(
+        ValueError, match=r"tensors on one device; a is an array in the host's memory"
+    ):
         ql.matmul(np.ones((4, 4)), matrix)
     with pytest.raises(
         ValueError, match=f"a and b must be on one device; got a on {DEVICE}.* meta"
@@ -430,8 +479,10 @@ def test_operands_in_the_wrong_place_say_so() -> None:
             ql.matmul(matrix, matrix, backend=backend)
     with pytest.raises(ValueError, match=r"got tensors on cpu"):
         ql.matmul(matrix.to("cpu"), matrix.to("cpu"), backend="cuda")
-    with pytest.raises(TypeError, match=r"b must hold floating-point numbers; got torch\.int64"):
-        ql.matmul(matrix, torch.ones(4, 4, dtype=torch.int64, device=DEVICE))
+    with pytest.raises(TypeError, match=r"b must hold real numbers; got dtype torch\.complex64"):
+        ql.matmul(matrix, torch.ones(4, 4, dtype=torch.complex64, device=DEVICE))
+    with pytest.raises(TypeError, match=r"b must be dense: \.to_dense\(\); got .*sparse_coo"):
+        ql.matmul(matrix, torch.eye(4, device=DEVICE).to_sparse())
     with pytest.raises(ValueError, match=r"must share the inner dimension k"):
         ql.matmul(matrix, coded(5, 4, 16).to(DEVICE))
     with pytest.raises(ValueError, match=r'route must be one of .* or None; got "int16"'):

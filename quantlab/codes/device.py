@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from quantlab._matrices import is_tensor
 from quantlab.codebook import Codebook
@@ -46,9 +47,6 @@ class DeviceCodedMatrix(CodedMatrix):
         """Packed codes, uint8 tensor (rows, ceil(columns bits / 8))."""
         return self._data if self._held_bits == self.bits else pack_codes(self._data, self.bits)
 
-    def pack(self) -> DeviceCodedMatrix:
-        return self._like(self.packed, self.bits)
-
     def decode(self, dtype: Any = None) -> Any:
         """centers[codes] * scale, a tensor of `dtype` (torch.float32)."""
         import torch
@@ -60,13 +58,16 @@ class DeviceCodedMatrix(CodedMatrix):
             values *= self._full_scale()
         return values.to(kind)
 
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
+        return self.numpy().__array__(dtype, copy)
+
     def decode_rows(self, start: int, stop: int, dtype: Any = None) -> Any:
         return self.rows(start, stop).decode(dtype)
 
     def rows(self, start: int, stop: int) -> DeviceCodedMatrix:
         """Rows start .. stop - 1, sharing memory; none of several groups along the rows."""
-        part = self._like(self._data[start:stop], self._held_bits)
-        part.shape = (part._data.shape[0], self.shape[1])
+        data = self._data[start:stop]
+        part = self._like(data, self._held_bits, (data.shape[0], self.shape[1]))
         if self.scale is not None and self.scale.shape[0] == self.shape[0] > 1:
             part.scale = self.scale[start:stop]
         return part
@@ -75,8 +76,8 @@ class DeviceCodedMatrix(CodedMatrix):
         """Columns start .. stop - 1, sharing memory; start is a multiple of 8."""
         stop = min(stop, self.shape[1])
         first, last = (packed_width(column, self._held_bits) for column in (start, stop))
-        part = self._like(self._data[:, first:last], self._held_bits)
-        part.shape = (self.shape[0], stop - start)
+        data = self._data[:, first:last]
+        part = self._like(data, self._held_bits, (self.shape[0], stop - start))
         if self.scale is not None and self.scale.shape[1] == self.shape[1] > 1:
             part.scale = self.scale[:, start:stop]
         return part
@@ -90,7 +91,7 @@ class DeviceCodedMatrix(CodedMatrix):
         return coded
 
     def to(self, device: Any) -> DeviceCodedMatrix:
-        moved = self._like(self._data.to(device), self._held_bits)
+        moved = self._like(self._data.to(device), self._held_bits, self.shape)
         if self.scale is not None:
             moved.scale = self.scale.to(device)
         return moved
@@ -105,8 +106,8 @@ class DeviceCodedMatrix(CodedMatrix):
         axis = group_axis(self.scale, self.group, self.shape)
         return self.scale.repeat_interleave(self.group, axis).narrow(axis, 0, self.shape[axis])
 
-    def _like(self, data: Any, held_bits: int) -> DeviceCodedMatrix:
-        coded = device_matrix(data, held_bits, self.shape, self.codebook)
+    def _like(self, data: Any, held_bits: int, shape: tuple[int, int]) -> DeviceCodedMatrix:
+        coded = device_matrix(data, held_bits, shape, self.codebook)
         coded.scale, coded.group, coded._snapped = self.scale, self.group, self._snapped
         return coded
 

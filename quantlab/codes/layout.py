@@ -20,6 +20,18 @@ def group_axis(scale: Any, group: int, shape: tuple[int, int]) -> int:
     return int(tuple(scale.shape) == (shape[0], -(-shape[1] // group)))
 
 
+def contiguous(held: Any) -> Any:
+    """An array or a tensor, row-major."""
+    return np.ascontiguousarray(held) if isinstance(held, np.ndarray) else held.contiguous()
+
+
+def taken(held: Any, rows: slice) -> Any:
+    """Rows of an array or a tensor by a slice, row-major; unit steps share memory."""
+    if (rows.step or 1) < 0 and not isinstance(held, np.ndarray):
+        return held[list(range(*rows.indices(held.shape[0])))]  # torch has no negative steps
+    return contiguous(held[rows])
+
+
 def check_codes(codes: NDArray, n_levels: int, first_row: int = 0) -> None:
     """ValueError names the first code that is not below K."""
     if codes.max() >= n_levels or (codes.dtype.kind == "i" and codes.min() < 0):

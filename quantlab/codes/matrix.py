@@ -13,7 +13,14 @@ from quantlab import _display, _threads
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.codes import storage
-from quantlab.codes.layout import check_codes, checked_scale, group_axis, packed_width
+from quantlab.codes.layout import (
+    check_codes,
+    checked_scale,
+    contiguous,
+    group_axis,
+    packed_width,
+    taken,
+)
 
 _TILE_ROWS = 256
 _Method = Callable[..., Any]
@@ -149,6 +156,12 @@ class CodedMatrix:
         coded._snapped = {}
         return coded
 
+    def _like(self, data: Any, held_bits: int, shape: tuple[int, int]) -> CodedMatrix:
+        """Other codes of the same codebook and scales."""
+        coded = CodedMatrix._trusted(data, held_bits, shape, self.codebook)
+        coded.scale, coded.group = self.scale, self.group
+        return coded
+
     def _set(
         self,
         data: NDArray[np.uint8],
@@ -197,18 +210,14 @@ class CodedMatrix:
 
     def pack(self) -> CodedMatrix:
         """The same matrix, held packed: `bits` bits an entry."""
-        coded = CodedMatrix._trusted(self.packed, self.bits, self.shape, self.codebook)
-        coded.scale, coded.group = self.scale, self.group
-        return coded
+        return self._like(self.packed, self.bits, self.shape)
 
     @property
     def T(self) -> CodedMatrix:
         """The transpose, held as this is; its scales go along."""
-        coded = CodedMatrix._trusted(
-            np.ascontiguousarray(self.codes.T), 8, self.shape[::-1], self.codebook
-        )
+        coded = self._like(contiguous(self.codes.T), 8, self.shape[::-1])
         if self.scale is not None:
-            coded.scale, coded.group = np.ascontiguousarray(self.scale.T), self.group
+            coded.scale = contiguous(self.scale.T)
         return coded.pack() if self.is_packed else coded
 
     def __getitem__(self, rows: slice) -> CodedMatrix:
@@ -218,16 +227,13 @@ class CodedMatrix:
         span = range(*rows.indices(self.shape[0]))
         if not span:
             raise ValueError(f"no row of {self.shape[0]} is in [{_shown(rows)}]")
-        data = np.ascontiguousarray(self._data[rows])
-        shape = (len(span), self.shape[1])
-        coded = CodedMatrix._trusted(data, self._held_bits, shape, self.codebook)
+        coded = self._like(taken(self._data, rows), self._held_bits, (len(span), self.shape[1]))
         if self.scale is None or self.scale.shape[0] == 1 < self.shape[0]:
-            coded.scale, coded.group = self.scale, self.group
-        elif self.scale.shape[0] == self.shape[0]:
-            coded.scale, coded.group = self.scale[rows], self.group
+            return coded
+        if self.scale.shape[0] == self.shape[0]:
+            coded.scale = taken(self.scale, rows)
         elif self.group and span.step == 1 and span.start % self.group == 0:
             coded.scale = self.scale[span.start // self.group : -(-span.stop // self.group)]
-            coded.group = self.group
         else:
             raise ValueError(
                 f"groups of {self.group} rows share scales: a slice starts at a multiple of "

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from quantlab import _validate as check
-from quantlab._matrices import finite_matrix, is_tensor
+from quantlab._matrices import finite_matrix, is_tensor, plain_tensor
 from quantlab.codes import CodedMatrix
 from quantlab.codes.device import DeviceCodedMatrix, is_on_device
 from quantlab.gemm.dispatch import Plan
@@ -51,8 +51,8 @@ def require_device() -> Any:
 def matmul_cuda(a: Any, b: Any, route: str | None = None, backend: str = "cuda") -> Any:
     """C = a b for `matmul`: on the operands' device, else both move to the current CUDA device.
 
-    Returns a float32 tensor there; numpy, if no operand was on a device. Backend "auto" takes
-    tensors in the host's memory too.
+    Returns a tensor there, float64 if an operand is one and else float32; numpy, if no operand was
+    on a device. Backend "auto" takes tensors in the host's memory too.
     """
     on_device = is_on_device(a) or is_on_device(b)
     if not on_device:
@@ -97,15 +97,14 @@ def _operand(operand: Any, name: str) -> Any:
     if isinstance(operand, DeviceCodedMatrix):
         return operand
     if isinstance(operand, CodedMatrix) or not is_tensor(operand):
-        kind = "CodedMatrix" if isinstance(operand, CodedMatrix) else "array"
+        kind = "a CodedMatrix" if isinstance(operand, CodedMatrix) else "an array"
         raise ValueError(
-            f"a and b must be on one device; {name} is a {kind} in the host's memory "
+            f"a and b must be tensors on one device; {name} is {kind} in the host's memory "
             "(move it: .to(device))"
         )
-    if not operand.dtype.is_floating_point:
-        raise TypeError(f"{name} must hold floating-point numbers; got {operand.dtype}")
+    operand = plain_tensor(operand, name)
     if operand.ndim != 2 or 0 in operand.shape:
         raise ValueError(
             f"{name} must be a matrix with entries (2-D); got shape {tuple(operand.shape)}"
         )
-    return operand.detach()
+    return operand if operand.dtype.is_floating_point else operand.float()

@@ -22,16 +22,21 @@ _ALIGN = 128
 
 
 def run(a: Any, b: Any, plan: Plan) -> Any:
-    """C = a b, float32 (m, n), by the planned route; in tiles where memory does not suffice."""
+    """C = a b by the planned route; in tiles where memory does not suffice.
+
+    float32 (m, n); float64 by route "fp32" if an operand is a tensor of that.
+    """
     import torch
 
     m, n = a.shape[0], b.shape[1]
+    wide = plan.route == "fp32" and torch.float64 in (_dtype(a), _dtype(b))
+    kind = torch.float64 if wide else torch.float32
     try:
-        c = torch.empty((m, n), dtype=torch.float32, device=b.device)
+        c = torch.empty((m, n), dtype=kind, device=b.device)
     except torch.OutOfMemoryError as error:
         raise torch.OutOfMemoryError(
-            f"the product itself, {m} x {n} float32 ({4 * m * n / 1e9:.1f} GB), does not fit on "
-            f"{b.device}; multiply parts of a: {error}"
+            f"the product itself, {m} x {n} {kind} ({kind.itemsize * m * n / 1e9:.1f} GB), does "
+            f"not fit on {b.device}; multiply parts of a: {error}"
         ) from None
     _fill(_PRODUCTS[plan.route], a, b, plan, c)
     if plan.route != "fp32":
@@ -141,7 +146,7 @@ def _product_fp32(a: Any, b: Any, plan: Plan, c: Any) -> None:
     import torch
 
     left, right = (
-        x.decode() if isinstance(x, DeviceCodedMatrix) else x.to(torch.float32) for x in (a, b)
+        x.decode(c.dtype) if isinstance(x, DeviceCodedMatrix) else x.to(c.dtype) for x in (a, b)
     )
     with without_tf32():
         torch.mm(left, right, out=c)
@@ -183,6 +188,10 @@ def _integers(table: bytes, kind: Any, device: str) -> Any:
     import torch
 
     return torch.from_numpy(np.frombuffer(table, np.int16).astype(np.float32)).to(device, kind)
+
+
+def _dtype(operand: Any) -> Any:
+    return None if isinstance(operand, DeviceCodedMatrix) else operand.dtype
 
 
 def _rows(operand: Any, start: int, stop: int) -> Any:
