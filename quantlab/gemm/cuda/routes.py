@@ -30,13 +30,13 @@ def run(a: Any, b: Any, plan: Plan) -> Any:
 
     m, n = a.shape[0], b.shape[1]
     wide = plan.route == "fp32" and torch.float64 in (_dtype(a), _dtype(b))
-    kind = torch.float64 if wide else torch.float32
+    kind = "float64" if wide else "float32"
     try:
-        c = torch.empty((m, n), dtype=kind, device=b.device)
+        c = torch.empty((m, n), dtype=getattr(torch, kind), device=b.device)
     except torch.OutOfMemoryError as error:
         raise torch.OutOfMemoryError(
-            f"the product itself, {m} x {n} {kind} ({kind.itemsize * m * n / 1e9:.1f} GB), does "
-            f"not fit on {b.device}; multiply parts of a: {error}"
+            f"the product itself, {m} x {n} {kind} ({(8 if wide else 4) * m * n / 1e9:.1f} GB), "
+            f"does not fit on {b.device}; multiply parts of a: {error}"
         ) from None
     _fill(_PRODUCTS[plan.route], a, b, plan, c)
     if plan.route != "fp32":
