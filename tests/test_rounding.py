@@ -152,6 +152,22 @@ def test_every_route_finds_the_codes_of_the_reference(m: int, k: int, dtype: typ
     assert_array_equal(ints.numpy(), expected_ints)
 
 
+def test_every_route_rounds_in_the_same_order() -> None:
+    """Steps near float32's own: another order of the sums, or a fused product, is seen."""
+    k = 40
+    upper, _ = feedback_matrix(moment_of(k, 60))
+    rows = np.random.default_rng(0).normal(size=(40, k)).astype(np.float32)
+    # coarse indices give the fine ones errors to add up
+    steps = np.where(np.arange(k) % 2, 1.0, 2.0**-21)
+    wide = np.full(k, 1 << 24)
+    grid = (steps, np.zeros(k), -wide, wide)
+    expected = oracle.round_feedback_uniform(rows, upper, *grid)
+    assert_array_equal(round_feedback_uniform(rows, upper, *grid), expected)
+    tensor = torch.from_numpy(rows)
+    found = device_rounding.round_uniform_tensor(tensor, upper, *grid, np.arange(k))
+    assert_array_equal(found.numpy(), expected)
+
+
 def test_rows_in_threads_layouts_and_libraries() -> None:
     k = 40
     upper, _ = feedback_matrix(moment_of(k, 60))
