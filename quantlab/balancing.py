@@ -90,7 +90,7 @@ def balance(pair: EmpiricalPair | tuple[ArrayLike, ArrayLike]) -> Basis:
     """
     data = pair if isinstance(pair, EmpiricalPair) else EmpiricalPair(*pair)
     a, b = data.a.astype(np.float64), data.b.astype(np.float64)
-    left, right = _second_moment(a), _second_moment(b.T)
+    left, right = second_moment(a), second_moment(b.T)
     # T = L^-T U S^(1/2) with L L^T = Sigma_A and L^T Sigma_B L = U S^2 U^T: both moments become S
     lower = np.linalg.cholesky(left)
     squares, vectors = np.linalg.eigh(lower.T @ right @ lower)
@@ -103,7 +103,7 @@ def balance(pair: EmpiricalPair | tuple[ArrayLike, ArrayLike]) -> Basis:
     return Basis(forward, inverse, float(common.sum() ** 2 / (common.size * plain)))
 
 
-def _second_moment(rows: FloatArray) -> FloatArray:
+def second_moment(rows: FloatArray) -> FloatArray:
     """Mean outer product of the rows, shrunk; the identity for a matrix that is zero everywhere."""
     m, k = rows.shape
     moment = rows.T @ rows / m

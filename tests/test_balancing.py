@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from scipy.linalg import sqrtm
 
 import quantlab as ql
-from quantlab.balancing import _second_moment
+from quantlab.balancing import second_moment
 from quantlab.experiments.attention import attention_errors
 
 
@@ -35,7 +35,7 @@ def test_no_basis_is_better(m: int, k: int, n: int, seed: int) -> None:
     assert_allclose(basis.inverse @ basis.forward, np.eye(k), atol=1e-6)
     moved = basis.apply(a, b)
     assert_allclose(moved[0] @ moved[1], a @ b, atol=1e-7 * np.linalg.norm(a) * np.linalg.norm(b))
-    left, right = _second_moment(a), _second_moment(b.T)
+    left, right = second_moment(a), second_moment(b.T)
     least = np.linalg.norm(sqrtm(left).real @ sqrtm(right).real, "nuc") ** 2 / k
     found = cost(basis.forward, basis.inverse, left, right)
     # square roots of matrices with condition numbers up to 1e6
@@ -49,7 +49,7 @@ def test_no_basis_is_better(m: int, k: int, n: int, seed: int) -> None:
 def test_every_column_comes_out_alike(k: int) -> None:
     a, b = oblique(4000, k, 3000, np.random.default_rng(k))
     basis = ql.balance((a, b))
-    left, right = _second_moment(a), _second_moment(b.T)
+    left, right = second_moment(a), second_moment(b.T)
     p = np.diag(basis.forward.T @ left @ basis.forward)
     q = np.diag(basis.inverse @ right @ basis.inverse.T)
     assert_allclose(p, p.mean(), rtol=1e-6)

@@ -12,6 +12,7 @@ from quantlab.data import load_attention
 from quantlab.data.make_attention import model_folder
 from quantlab.experiments.claims import PAPER, Claim, Finding, Run, verdict
 from quantlab.experiments.designs import BALANCED, EMPIRICAL
+from quantlab.experiments.ladder import LIMIT, ladder_rows, ladder_table
 from quantlab.experiments.recording import Head, help_texts, load_model, record_heads
 from quantlab.experiments.transformer import METRICS, coded_attention, win_matrix
 from quantlab.sweep import Row
@@ -52,7 +53,10 @@ def attention(run: Run) -> Finding:
                 if per == "head":
                     by_bits[bits] = rows
         if not label:
-            claims = _claims(by_bits, source, calibration, len(heads[0].queries) - calibration)
+            held_out = len(heads[0].queries) - calibration
+            claims = _claims(by_bits, source, calibration, held_out)
+            tables["ladder"] = _ladder(heads, calibration, run.quick)
+            claims += _ladder_claims(tables["ladder"], source, calibration, held_out)
     settings = {"model": source, "calibration": calibration, "heads": len(heads)}
     return Finding(claims, tables, settings)
 
@@ -144,5 +148,34 @@ def _claims(
         claims.append(Claim(
             f"Attention logits at {bits} bits: least win rate of our design against another",
             None, "", "; without a change of basis ".join(ours), "", note,
+        ))  # fmt: skip
+    return claims
+
+
+def _ladder(heads: Sequence[Head], calibration: int, quick: bool) -> list[Row]:
+    """The ladder of all heads at 2 to 8 bits; quick: of every sixth head at 4."""
+    parts = [
+        (head.part(slice(calibration)), head.part(slice(calibration, None)))
+        for head in (heads[::6] if quick else heads)
+    ]
+    return ladder_table(ladder_rows(parts, (4,) if quick else (2, 3, 4, 6, 8)))
+
+
+def _ladder_claims(
+    table: Sequence[Row], source: str, calibration: int, held_out: int
+) -> list[Claim]:
+    claims = []
+    for bits in dict.fromkeys(row["bits"] for row in table):
+        rungs = {row["rung"]: row for row in table if row["bits"] == bits}
+        limit = rungs.pop(LIMIT)
+        best = min(rungs.values(), key=lambda row: row["nmse"])
+        claims.append(Claim(
+            f"Attention logits at {bits} bits, the ladder: best rung against {BALANCED}",
+            None, "",
+            f"{best['rung']}: nmse {best['nmse']:.2e} against {rungs[BALANCED]['nmse']:.2e}, "
+            f"better on {best['wins']} of {best['heads']} heads, {best['over_limit_db']:.1f} dB "
+            f"over the limit {limit['nmse']:.2e}", "",
+            f"On {source}; {calibration} calibration and {held_out} held-out texts; geometric "
+            "means over the heads. The limit: `limit_nmse` of the calibration texts.",
         ))  # fmt: skip
     return claims

@@ -93,6 +93,12 @@ def wins_figure(rows: Sequence[Row]) -> hv.Element:
     return _options(picture, title="Heads won (%)", xrotation=45, **colors, **ticks)
 
 
+def ladder_figure(rows: Sequence[Row]) -> hv.Overlay:
+    """nmse of each rung and the limit, against the bits."""
+    title = "Attention heads: nmse of the logits, rung by rung"
+    return _by(rows, "rung", "bits", "nmse", title, log="y")
+
+
 FIGURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "reduction": reduction_figure,
     "products": products_figure,
@@ -100,6 +106,7 @@ FIGURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "transition": transition_figure,
     "losses": losses_figure,
     "least_squares": least_squares_figure,
+    "ladder": ladder_figure,
 }
 
 
