@@ -31,6 +31,7 @@ from quantlab.codes import CodedMatrix, encode  # isort: skip
 from quantlab.blocks import block_bits, encode_blocks  # isort: skip
 from quantlab.gemm import matmul  # isort: skip
 from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_constant  # isort: skip
+from quantlab.scheme import Scheme, SchemeMatrix, design_scheme  # isort: skip
 from quantlab.limits import floor_nmse, limit_nmse  # isort: skip
 from quantlab.transition import critical_rho, finite_size_critical_rho, worst_rho  # isort: skip
 from quantlab.measure import MeasuredError, measure, measure_designs, measure_trials  # isort: skip
@@ -55,6 +56,8 @@ __all__ = [
     "MeasuredError",
     "Pair",
     "PointDensity",
+    "Scheme",
+    "SchemeMatrix",
     "StudentTPair",
     "UniformCopulaPair",
     "asymptotic_mse",
@@ -66,6 +69,7 @@ __all__ = [
     "design_empirical",
     "design_lloyd_max",
     "design_report",
+    "design_scheme",
     "encode",
     "encode_blocks",
     "exact_mse",

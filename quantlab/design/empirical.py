@@ -80,7 +80,7 @@ def design_empirical(
     k_x, k_y = check.levels(n_levels)
     m, n = data.a.shape[0], data.b.shape[1]
     w_x, w_y = or_ones(data.column_weight), or_ones(data.row_weight)
-    h_x, h_y = _bandwidth(data.a, w_x, smoothing), _bandwidth(data.b.T, w_y, smoothing)
+    h_x, h_y = bandwidth(data.a, w_x, smoothing), bandwidth(data.b.T, w_y, smoothing)
     centers = (
         weighted_kmeans(data.a, np.ones(m), w_x, k_x, h_x),
         weighted_kmeans(data.b, w_y, np.ones(n), k_y, h_y),
@@ -124,7 +124,7 @@ def _two_matrices(pair: object) -> tuple[ArrayLike, ArrayLike]:
     return pair[0], pair[1]
 
 
-def _bandwidth(matrix: NDArray, weight: FloatArray, smoothing: object) -> float:
+def bandwidth(matrix: NDArray, weight: FloatArray, smoothing: object) -> float:
     """Smoothing in the data's unit: a multiple of the columns' weighted mean deviation."""
     if smoothing == "auto":
         multiple = 1.06 * matrix.shape[0] ** -0.2

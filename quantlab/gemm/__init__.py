@@ -12,6 +12,7 @@ from quantlab._matrices import finite_matrix, is_tensor
 from quantlab.codes import CodedMatrix
 from quantlab.codes.device import is_on_device
 from quantlab.codes.matrix import fills_in
+from quantlab.codes.operand import CodedOperand
 from quantlab.gemm.cpu import matmul_cpu
 from quantlab.gemm.dispatch import Plan, plan
 from quantlab.gemm.reference import matmul_reference
@@ -79,6 +80,14 @@ def matmul(
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {BACKENDS}; got {backend!r}")
+    for operand in (a, b):
+        if isinstance(operand, CodedOperand):
+            if backend not in ("auto", "cpu") or route is not None:
+                raise ValueError(
+                    f"{type(operand).__name__} is multiplied on the CPU, by its own route; got "
+                    f"backend {backend!r}, route {route!r}"
+                )
+            return operand.product(a, b)
     if not isinstance(a, CodedMatrix) and not isinstance(b, CodedMatrix):
         raise TypeError(
             f"one operand at least must be a CodedMatrix; got {type(a).__name__} and "

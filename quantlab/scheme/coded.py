@@ -1,0 +1,148 @@
+"""A matrix coded by a scheme: codes of several widths, and the product of two of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from quantlab import _validate as check
+from quantlab._matrices import finite_matrix
+from quantlab.codebook import Codebook
+from quantlab.codes import CodedMatrix
+from quantlab.codes.operand import CodedOperand
+from quantlab.gemm import matmul
+from quantlab.pairs import Operand
+from quantlab.scheme.books import IndexBooks
+from quantlab.scheme.coder import Coder
+
+
+class SchemeMatrix(CodedOperand):
+    """Rows of A, or columns of B, as a `Scheme` codes them; made by `Scheme.encode`.
+
+    `coded @ other` is `matmul`; np.asarray(coded) is the matrix that the codes stand for.
+
+    Attributes
+    ----------
+    codes : ndarray of integers, shape (rows, k)
+        One row for each row of A or column of B.
+    coder : Coder
+        What they stand for.
+    operand : {"x", "y"}
+        Whether this is A (rows, k) or B (k, rows).
+    payload : ndarray of uint32, or None
+        The entropy coder's words, where the scheme has codes of variable length.
+    """
+
+    def __init__(
+        self, codes: NDArray, coder: Coder, operand: Operand, payload: NDArray | None = None
+    ) -> None:
+        self.codes, self.coder, self.operand, self.payload = codes, coder, operand, payload
+        rows, k = codes.shape
+        self.shape = (rows, k) if operand == "x" else (k, rows)
+
+    @property
+    def bits_per_entry(self) -> float:
+        """Mean bits of an entry: those of its code, or those that the entropy coder wrote."""
+        if self.payload is None:
+            assert isinstance(self.coder.books, IndexBooks)
+            return self.coder.books.bits_per_entry
+        return 32 * self.payload.size / self.codes.size
+
+    @property
+    def packed(self) -> NDArray[np.uint8]:
+        """Codes of fixed length, packed: (rows, ceil(sum of bits / 8)).
+
+        A row is a stream of its indices' codes, index 0 first, each least significant bit first.
+        """
+        assert isinstance(self.coder.books, IndexBooks)
+        place, bits = _bit_places(self.coder.books.bits)
+        return np.packbits(self.codes[:, place] >> bits & 1, axis=1, bitorder="little")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes, packed or entropy-coded."""
+        if self.payload is not None:
+            return self.payload.nbytes
+        assert isinstance(self.coder.books, IndexBooks)
+        return len(self.codes) * -(-int(self.coder.books.bits.sum()) // 8)
+
+    def decode(self, dtype: DTypeLike = np.float32) -> NDArray:
+        """The matrix that the codes stand for, in its own basis, of `shape`."""
+        rows = self.coder.restored(self.coder.values(self.codes)).astype(dtype, copy=False)
+        return rows if self.operand == "x" else np.ascontiguousarray(rows.T)
+
+    def product(self, a: Any, b: Any) -> Any:
+        r"""C = A B from the codes, float32 (m, n).
+
+        .. math:: \hat C = (\hat A T) (T^{-1} \hat B)
+
+        in the scheme's basis where both factors are coded by one scheme, else decoded. Codebooks
+        that all indices share are multiplied as `matmul` does, on integers; others are decoded.
+        """
+        if isinstance(a, SchemeMatrix) and isinstance(b, SchemeMatrix):
+            if (a.operand, b.operand) != ("x", "y"):
+                raise ValueError(
+                    'a product is of a matrix coded as "x" and one coded as "y"; got '
+                    f'"{a.operand}" and "{b.operand}"'
+                )
+            if a.coder.inner_dim != b.coder.inner_dim:
+                raise ValueError(
+                    f"a and b must share the inner dimension k; got {a.coder.inner_dim} and "
+                    f"{b.coder.inner_dim}"
+                )
+            if not _share_a_basis(a.coder, b.coder):
+                return a.decode() @ b.decode()
+            left, right = _shared(a), _shared(b)
+            if left is not None and right is not None:
+                return matmul(left, right)
+            return a.coder.values(a.codes) @ b.coder.values(b.codes).T
+        plain = _plain(a, "a"), _plain(b, "b")
+        check.multipliable(plain[0].shape, plain[1].shape)
+        return plain[0] @ plain[1]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
+        if copy is False:
+            raise ValueError("a coded matrix is decoded into a new array; copy=False is impossible")
+        return self.decode(np.float32 if dtype is None else dtype)
+
+    __array_ufunc__ = None  # array @ coded comes to __rmatmul__
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        how = "bits an entry" if self.payload is None else "bits an entry, entropy-coded"
+        size = f"{self.shape[0]} x {self.shape[1]}"
+        return f"SchemeMatrix({self.operand}, {size}, {self.bits_per_entry:.3g} {how})"
+
+
+def _bit_places(bits: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """For each bit of a packed row: the index it is of, and which of its bits it is."""
+    place = np.repeat(np.arange(bits.size), bits)
+    own = np.arange(place.size) - np.repeat(np.cumsum(bits) - bits, bits)
+    return place, own.astype(np.uint8)
+
+
+def _share_a_basis(x: Coder, y: Coder) -> bool:
+    if x.forward is None or y.inverse is None:
+        return x.forward is None and y.forward is None
+    return np.array_equal(x.forward, y.inverse.T)
+
+
+def _shared(coded: SchemeMatrix) -> CodedMatrix | None:
+    """The matrix (m, k) or (k, n) with its one codebook, where it has one that products can use."""
+    books = coded.coder.books
+    if not isinstance(books, IndexBooks) or books.kind != "matrix":
+        return None
+    n = int(books.n_levels[0])
+    codebook = Codebook(books.centers[0, :n], books.thresholds[0, : n - 1])
+    codes = coded.codes if coded.operand == "x" else np.ascontiguousarray(coded.codes.T)
+    return CodedMatrix(codes, codebook)
+
+
+def _plain(factor: ArrayLike | SchemeMatrix | CodedMatrix, name: str) -> NDArray:
+    if isinstance(factor, (SchemeMatrix, CodedMatrix)):
+        return factor.decode()
+    return finite_matrix(factor, name)

@@ -1,0 +1,247 @@
+"""Fit one operand's half of a scheme to its rows and to the moment that its errors meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantlab import _validate as check
+from quantlab.balancing import balance, second_moment
+from quantlab.codebook import Codebook
+from quantlab.design import design_lloyd_max
+from quantlab.design.empirical import at_least_two, bandwidth, or_ones
+from quantlab.design.weighted_kmeans import weighted_kmeans
+from quantlab.pairs import EmpiricalPair, GaussianPair
+from quantlab.scheme.books import Density, IndexBooks, densities, fitted, ladders
+from quantlab.scheme.coder import Coder
+from quantlab.scheme.lengths import EntropyGrid
+from quantlab.scheme.rates import allocated_bits, equal_bits
+from quantlab.scheme.rounding import feedback_matrix, feedback_order
+
+FloatArray = NDArray[np.float64]
+
+_BLOCKS = 6
+_MARGIN = 2.0
+_REFITS = 2  # with feedback an index meets other values than its own; these settle quickly
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One way to code: the choices of `design_scheme`, and the smoothing of its books."""
+
+    basis: str
+    rates: str
+    rounding: str
+    lengths: str
+    books: str
+    smoothing: float
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One operand's calibration rows in the basis of the codes, and the other's moment there."""
+
+    rows: FloatArray
+    moment: FloatArray  # shrunk
+    forward: FloatArray | None
+    inverse: FloatArray | None
+
+
+class Calibration:
+    """Two matrices in each basis, computed when it is asked for."""
+
+    def __init__(self, pair: EmpiricalPair) -> None:
+        self.pair = pair
+        self._sides: dict[str, tuple[Side, Side]] = {}
+        self._densities: dict[tuple[str, int, float], list[Density]] = {}
+        self._ladders: dict[tuple[str, int, float, int], FloatArray] = {}
+
+    def sides(self, basis: str) -> tuple[Side, Side]:
+        if basis not in self._sides:
+            a = self.pair.a.astype(np.float64)
+            b = np.ascontiguousarray(self.pair.b.T, dtype=np.float64)
+            if basis == "diagonal":
+                self._sides[basis] = _diagonal(a, b), _diagonal(b, a)
+            elif basis == "balanced":
+                turn = balance(self.pair)
+                forward, inverse = turn.forward, turn.inverse
+                x, y = a @ forward, b @ inverse.T
+                self._sides[basis] = (
+                    Side(x, second_moment(y), forward, inverse),
+                    Side(y, second_moment(x), inverse.T, forward.T),
+                )
+            else:
+                self._sides[basis] = (
+                    Side(a, second_moment(b), None, None),
+                    Side(b, second_moment(a), None, None),
+                )
+        return self._sides[basis]
+
+    def densities(self, basis: str, which: int, smoothing: float) -> list[Density]:
+        key = basis, which, smoothing
+        if key not in self._densities:
+            self._densities[key] = densities(self.sides(basis)[which].rows, smoothing)
+        return self._densities[key]
+
+    def ladders(self, basis: str, which: int, smoothing: float, most_bits: int) -> FloatArray:
+        key = basis, which, smoothing, most_bits
+        if key not in self._ladders:
+            self._ladders[key] = ladders(self.densities(basis, which, smoothing), most_bits)
+        return self._ladders[key]
+
+    def fit(self, parts: Parts, which: int, bits: float, most_bits: int) -> Coder:
+        """The half for A (`which` 0) or for B (1)."""
+        side = self.sides(parts.basis)[which]
+        upper, order, prices = _feedback(side.moment, parts.rounding == "feedback")
+
+        def coder(books: IndexBooks | EntropyGrid) -> Coder:
+            return Coder(side.forward, side.inverse, upper, order, books)
+
+        if parts.lengths == "entropy":
+            found = self._entropy_grid(parts, which, bits, prices, upper, order)
+            return coder(found)
+        if parts.books == "matrix":
+            return coder(_one_book(side.rows, prices, parts, bits, upper, order))
+        own = self.densities(parts.basis, which, parts.smoothing)
+        if parts.rates == "equal":
+            each = equal_bits(prices * side.rows.var(axis=0), bits, most_bits)
+        else:
+            errors = self.ladders(parts.basis, which, parts.smoothing, most_bits)
+            each = allocated_bits(prices[:, None] * errors, bits)
+        fit = _shaped if parts.books == "shape" else fitted
+        books = fit(own, each)
+        if parts.rounding == "feedback":
+            for _ in range(_REFITS):
+                met = _met(side.rows, books, upper, order)
+                books = fit(densities(met, parts.smoothing), each)
+        return coder(books)
+
+    def _entropy_grid(
+        self,
+        parts: Parts,
+        which: int,
+        bits: float,
+        prices: FloatArray,
+        upper: FloatArray,
+        order: NDArray[np.intp],
+    ) -> EntropyGrid:
+        """Steps c / sqrt(price); c for which left-out rows keep to the bits, with a margin.
+
+        Halves of the rows are written by each other's tables; the mean length of blocks of rows,
+        and two of its standard errors more, are the bits.
+        """
+        rows = self.sides(parts.basis)[which].rows
+        offsets = rows.mean(axis=0)
+        unit = 1 / np.sqrt(np.maximum(prices, 1e-12 * prices.max()))
+        halves = np.array_split(rows, 2)
+        # 2 pi e / 12 over the rate: where a Gaussian row would land
+        sizes = np.log2(np.maximum(rows.std(axis=0) / unit, 1e-300))
+        low, high = float(sizes.min()) - 40, float(sizes.max()) + 4.0
+        exponent = float(sizes.mean()) + 2.05 - bits
+
+        def grid(columns: list[Density]) -> EntropyGrid:
+            return EntropyGrid.of(2.0**exponent * unit, offsets, columns)
+
+        for _ in range(30):
+            plain = [grid(densities(half, parts.smoothing)) for half in halves]
+            lengths: list[float] = []
+            for half, other in ((0, 1), (1, 0)):
+                tables = plain[half]
+                codes = tables.round(halves[other], upper, order)
+                if parts.rounding == "feedback":
+                    seen = _met(halves[half], tables, upper, order)
+                    tables = grid(densities(seen, parts.smoothing))
+                blocks = np.array_split(codes, min(_BLOCKS, len(codes)))
+                lengths += [tables.ideal_bits(block) for block in blocks]
+            spread = np.std(lengths, ddof=1) if len(lengths) > 1 else 0.0
+            spent = float(np.mean(lengths) + _MARGIN * spread / np.sqrt(len(lengths)))
+            if abs(spent - bits) < 2e-3:
+                break
+            low, high = (exponent, high) if spent > bits else (low, exponent)
+            following = exponent + spent - bits
+            exponent = following if low < following < high else (low + high) / 2
+        whole = grid(densities(rows, parts.smoothing))
+        if parts.rounding == "feedback":
+            whole = grid(densities(_met(rows, whole, upper, order), parts.smoothing))
+        return whole
+
+
+def _diagonal(rows: FloatArray, others: FloatArray) -> Side:
+    """The basis in which these rows' covariance and the others' moment are the same diagonal."""
+    lower = np.linalg.cholesky(second_moment(rows - rows.mean(axis=0)))
+    moment = second_moment(others)
+    squares, vectors = np.linalg.eigh(lower.T @ moment @ lower)
+    common = np.sqrt(np.maximum(squares, np.finfo(float).tiny))
+    root = np.sqrt(common)
+    forward = np.linalg.solve(lower.T, vectors * root)
+    inverse = vectors.T @ lower.T / root[:, None]
+    return Side(np.ascontiguousarray(rows @ forward), np.diag(common), forward, inverse)
+
+
+def _feedback(
+    moment: FloatArray, feedback: bool
+) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
+    """U, its order, and what the product pays for each index's own cell error."""
+    k = len(moment)
+    if not feedback:
+        return np.eye(k), np.arange(k), np.diag(moment).copy()
+    order = feedback_order(moment)
+    upper, pivots = feedback_matrix(moment[np.ix_(order, order)])
+    prices = np.empty(k)
+    prices[order] = pivots
+    return upper, order, prices
+
+
+def _met(
+    rows: FloatArray, books: IndexBooks | EntropyGrid, upper: FloatArray, order: NDArray[np.intp]
+) -> FloatArray:
+    """What the codebooks are given with feedback: the rows less the errors already made."""
+    errors = (books.values(books.round(rows, upper, order)) - rows)[:, order]
+    met = np.empty_like(rows)
+    met[:, order] = rows[:, order] - errors @ np.triu(upper, 1).T
+    return met
+
+
+def _one_book(
+    rows: FloatArray,
+    prices: FloatArray,
+    parts: Parts,
+    bits: float,
+    upper: FloatArray,
+    order: NDArray[np.intp],
+) -> IndexBooks:
+    """One codebook for all indices, weighted by their prices."""
+    n_levels = check.count(round(2**bits), "n_levels", 2, 256)
+    weight, each = or_ones(prices), np.ones(len(rows))
+    smoothing = "auto" if parts.smoothing else 0.0
+
+    def fit(met: FloatArray) -> IndexBooks:
+        width = bandwidth(met, weight, smoothing)
+        centers = at_least_two(weighted_kmeans(met, each, weight, n_levels, width))
+        return IndexBooks.one(Codebook(centers), rows.shape[1])
+
+    books = fit(rows)
+    if parts.rounding == "feedback":
+        books = fit(_met(rows, books, upper, order))
+    return books
+
+
+def _shaped(columns: list[Density], bits: NDArray[np.int64]) -> IndexBooks:
+    """Gaussian Lloyd-Max codebooks, moved and stretched to each index's mean and deviation."""
+    centers = []
+    for column, each in zip(columns, bits, strict=True):
+        share = column.mass / column.mass.sum()
+        mean = float(share @ column.points)
+        spread = float(np.sqrt(share @ np.square(column.points - mean)))
+        centers.append(np.unique(mean + spread * _unit_centers(int(each))))
+    return IndexBooks.of(centers, "shape")
+
+
+@cache
+def _unit_centers(bits: int) -> FloatArray:
+    if bits == 0:
+        return np.zeros(1)
+    return design_lloyd_max(GaussianPair(0.0), 1 << bits)[0].centers

@@ -1,0 +1,181 @@
+"""Scheme: how two matrices are coded for their product, for them and for what comes later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from quantlab import _validate as check
+from quantlab._matrices import finite_matrix
+from quantlab.pairs import Operand
+from quantlab.scheme.coded import SchemeMatrix
+from quantlab.scheme.coder import Coder
+from quantlab.scheme.lengths import EntropyGrid
+
+_FORMAT = "quantlab.scheme.v1"
+_BOOKS = {
+    "matrix": "one codebook a matrix",
+    "index": "a codebook an index",
+    "shape": "a mean and a deviation an index",
+}
+_LAYOUT = (
+    "x.* codes rows r of A (m, k), y.* columns of B (k, n) as rows r. v = r @ forward (v = r "
+    "without it). For i = k - 1 .. 0, l = order[i]: t = v[l] - sum over j > i of upper[i, j] * "
+    "e[order[j]]; fixed length: code[l] = number of thresholds[l] below t, value[l] = "
+    "centers[l, code[l]] (one row of centers: for every l; n_levels[l] are used); variable: "
+    "code[l] = round((t - offsets[l]) / steps[l]), value[l] = offsets[l] + steps[l] * code[l]; "
+    "e[l] = value[l] - v[l]. Product = values of x @ values of y transposed; matrix = value @ "
+    "inverse. probabilities: one table an index, one behind the other, counts[l] integers from "
+    "least[l]; 1e-4 is left for an escape."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Scheme:
+    """How A and B are coded for their product; made by `design_scheme`.
+
+    Attributes
+    ----------
+    x, y : Coder or None
+        The halves for A and for B; None: that operand stays as it is.
+    basis, rates, rounding, lengths, books : str
+        The parts; see `design_scheme`.
+    predicted_nmse : float
+        By equation (2) from the matrices that it was designed for.
+    info : dict
+        Settings, and the errors that the choice was made by.
+    """
+
+    x: Coder | None
+    y: Coder | None
+    basis: str
+    rates: str
+    rounding: str
+    lengths: str
+    books: str
+    predicted_nmse: float
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def inner_dim(self) -> int:
+        """k."""
+        coder = self.x or self.y
+        assert coder is not None
+        return coder.inner_dim
+
+    @property
+    def bits_per_entry(self) -> tuple[float | None, float | None]:
+        """(x, y): mean bits of an entry's code; None where nothing is coded, or the length varies.
+
+        With lengths="entropy" what was written is known of each coded matrix.
+        """
+        x, y = (None if coder is None else coder.books.bits_per_entry for coder in (self.x, self.y))
+        return x, y
+
+    @property
+    def side_bytes(self) -> int:
+        """Bytes that products need beside the codes: centres, or steps, offsets and tables."""
+        return sum(coder.side_bytes for coder in (self.x, self.y) if coder is not None)
+
+    def encode(self, matrix: ArrayLike, operand: Operand) -> SchemeMatrix:
+        """Code rows of A (m, k) as "x", or columns of B (k, n) as "y".
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the matrix is not valid, has another inner dimension, or its operand stays as it is.
+        ImportError
+            If the scheme has codes of variable length and constriction is not installed.
+        """
+        coder = self.x if check.operand(operand) == "x" else self.y
+        name = "a" if operand == "x" else "b"
+        rows = finite_matrix(matrix, name)
+        if coder is None:
+            raise ValueError(f'operand "{operand}" stays as it is in this scheme: multiply it so')
+        k = rows.shape[1 if operand == "x" else 0]
+        if k != self.inner_dim:
+            raise ValueError(
+                f"this scheme is for the inner dimension {self.inner_dim}; got {name} of shape "
+                f"{rows.shape}"
+            )
+        codes = coder.encode(np.ascontiguousarray(rows if operand == "x" else rows.T))
+        payload = coder.books.write(codes) if isinstance(coder.books, EntropyGrid) else None
+        return SchemeMatrix(codes, coder, operand, payload)
+
+    def save(self, path: str | Path) -> None:
+        """Write safetensors, readable without quantlab: the header holds the parts and the layout.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder is not there.
+        """
+        from safetensors.numpy import save_file
+
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{path} cannot be written: there is no folder {folder}")
+        tensors = {
+            f"{operand}.{name}": np.ascontiguousarray(tensor)
+            for operand, coder in (("x", self.x), ("y", self.y))
+            if coder is not None
+            for name, tensor in coder.tensors().items()
+        }
+        header = {
+            "format": _FORMAT, "layout": _LAYOUT, "basis": self.basis, "rates": self.rates,
+            "rounding": self.rounding, "lengths": self.lengths, "books": self.books,
+            "predicted_nmse": json.dumps(self.predicted_nmse), "info": json.dumps(dict(self.info)),
+        }  # fmt: skip
+        save_file(tensors, str(path), header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scheme:
+        """Read what `save` wrote; ValueError names the file and what is wrong with it."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="np") as file:
+                header = file.metadata() or {}
+                if header.get("format") != _FORMAT:
+                    came = header.get("format")
+                    raise ValueError(f"{path} must have format {_FORMAT!r}; got {came!r}")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a safetensors file: {error}") from None
+        try:
+            halves: dict[str, Coder | None] = {"x": None, "y": None}
+            for operand in halves:
+                own = {
+                    name.partition(".")[2]: tensor
+                    for name, tensor in tensors.items()
+                    if name.startswith(f"{operand}.")
+                }
+                if own:
+                    halves[operand] = Coder.from_tensors(own, header["books"])
+            basis, rates, rounding, lengths, books = (
+                header[name] for name in ("basis", "rates", "rounding", "lengths", "books")
+            )
+            nmse, info = json.loads(header["predicted_nmse"]), json.loads(header["info"])
+        except KeyError as error:
+            raise ValueError(f"{path}: {error.args[0]!r} is missing") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: predicted_nmse and info must be JSON: {error}") from None
+        x, y = halves["x"], halves["y"]
+        return cls(x, y, basis, rates, rounding, lengths, books, nmse, info)
+
+    def __repr__(self) -> str:
+        parts = [self.basis + " basis" if self.basis != "none" else "own basis", self.rounding]
+        parts += [f"{self.rates} rates", f"{self.lengths} length"]
+        if self.lengths == "fixed":
+            parts.append(_BOOKS[self.books])
+        bits = self.info.get("bits", "?")
+        return (
+            f"Scheme(k={self.inner_dim}, {bits} bits: {', '.join(parts)}; "
+            f"predicted nmse {self.predicted_nmse:.3g})"
+        )
