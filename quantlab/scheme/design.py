@@ -126,8 +126,8 @@ def design_scheme(
     >>> head = load_attention().head(layer=2, head=5)
     >>> a, b = head.calibration_pair()
     >>> scheme = design_scheme((a, b), bits=4)
-    >>> scheme.basis, scheme.rates, scheme.bits_per_entry
-    ('diagonal', 'allocated', (4.0, 4.0))
+    >>> scheme.inner_dim, scheme.bits_per_entry
+    (32, (4.0, 4.0))
     >>> c = scheme.encode(a, "x") @ scheme.encode(b, "y")
     >>> c.shape, bool(((c - a @ b) ** 2).mean() < 4e-3 * ((a @ b) ** 2).mean())
     ((576, 576), True)
