@@ -108,7 +108,7 @@ def limit_nmse(
     rate = _rate(bits)
     if isinstance(matrices, (EmpiricalPair, tuple)):
         pair = matrices if isinstance(matrices, EmpiricalPair) else EmpiricalPair(*matrices)
-        spectrum = _product_spectrum(pair)
+        spectrum = product_spectrum(pair)
     else:
         spectrum = check.finite_vector(matrices, "spectrum")
         if spectrum.size == 0 or spectrum.min() < 0:
@@ -143,7 +143,7 @@ def _spent(energy: FloatArray, slope: float) -> tuple[float, float]:
     return float(-np.log2(y).sum() / 2), error
 
 
-def _product_spectrum(pair: EmpiricalPair) -> FloatArray:
+def product_spectrum(pair: EmpiricalPair) -> FloatArray:
     """Singular values of A B / sqrt(m n), k of them, without forming the product."""
     a, b = pair.a.astype(np.float64), pair.b.astype(np.float64)
     (m, k), n = a.shape, b.shape[1]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
@@ -20,13 +21,17 @@ from quantlab.codes import CodedMatrix, encode
 from quantlab.design import DESIGNS, design_empirical
 from quantlab.design.formats import formats_at
 from quantlab.distortion import exact_mse
-from quantlab.limits import floor_nmse
+from quantlab.limits import floor_nmse, limit_nmse, product_spectrum
 from quantlab.pairs import EmpiricalPair, GaussianPair, Pair
+from quantlab.scheme import Scheme, SchemeMatrix, design_scheme
 
 Matrices = tuple[NDArray, NDArray]
 #: Largest inner dimension of the change of basis, whose time grows as its cube: some seconds.
 _MOST_IN_BASIS = 2048
-Coder = Callable[[NDArray, NDArray], tuple[CodedMatrix, CodedMatrix]]
+#: The same of a scheme, which fits codebooks an index for each way that it tries.
+_MOST_IN_SCHEME = 256
+Coded = tuple[CodedMatrix, CodedMatrix] | tuple[SchemeMatrix, SchemeMatrix]
+Coder = Callable[[NDArray, NDArray], Coded]
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,10 @@ class ReportRow:
     Attributes
     ----------
     design : str
-        Name; "nf4/32" is nf4 with a scale for every 32 entries along the inner dimension.
+        Name; "nf4/32" is nf4 with a scale for every 32 entries along the inner dimension, "scheme"
+        what `design_scheme` chose.
     n_levels : (int, int)
-        K_X, K_Y: a format may have fewer than 2^bits.
+        K_X, K_Y: a format may have fewer than 2^bits; the most of an index for a scheme.
     bits_per_entry : float
         Mean of both matrices and all samples, scales included.
     exact_nmse : float or None
@@ -51,8 +57,15 @@ class ReportRow:
         Best scalar on the product, and the nmse that it leaves.
     floor_db : float or None
         10 log10 of the nmse over `floor_nmse(bits_per_entry)`; for independent Gaussian operands.
+    limit_db : float or None
+        10 log10 of the nmse over `limit_nmse` of the matrices given at `bits_per_entry`; None for
+        laws. A reference, which matrices of few values can be below.
     best_db : float
         10 log10 of the nmse over the least of all rows.
+    side_bytes : int
+        What products need beside the codes and scales: the codebooks, float32.
+    encode_seconds, product_seconds : float
+        Of all samples, on this machine as it was: for orders of magnitude.
     """
 
     design: str
@@ -64,7 +77,11 @@ class ReportRow:
     gain: float
     nmse_with_gain: float
     floor_db: float | None
+    limit_db: float | None
     best_db: float
+    side_bytes: int
+    encode_seconds: float = field(compare=False)
+    product_seconds: float = field(compare=False)
 
     @property
     def nmse(self) -> float:
@@ -181,7 +198,8 @@ def design_report(
     -----
     Designs of a law meet data through `EmpiricalPair.gaussian`; "empirical" is fitted to the
     matrices, with smoothing="auto" where others are held out, and "balanced" likewise in the basis
-    of `balance` (up to k = 2048). `exact_nmse` is of `exact_mse`.
+    of `balance` (up to k = 2048); "scheme" is what `design_scheme` makes of them (up to k = 256).
+    `exact_nmse` is of `exact_mse`.
 
     Examples
     --------
@@ -223,6 +241,9 @@ def design_report(
         moved = design_empirical(basis.apply(pair.a, pair.b), n_levels, smoothing=smoothing)
         coder = partial(_encode_in_basis, basis, *moved)
         rows.append(_measured("balanced", samples, coder, energy))
+        if k <= _MOST_IN_SCHEME:
+            scheme = design_scheme(pair, bits)
+            rows.append(_measured("scheme", samples, partial(_encode_by_scheme, scheme), energy))
     for name, (cb_x, cb_y) in books.items():
         row = _measured(name, samples, partial(_encode_both, cb_x, cb_y), energy)
         if not isinstance(pair, EmpiricalPair):
@@ -241,11 +262,17 @@ def design_report(
 
     rows.sort(key=lambda row: row.nmse)
     independent = isinstance(pair, GaussianPair) and pair.rho == 0
+    spectrum = None
+    if isinstance(pair, EmpiricalPair) and k <= _MOST_IN_BASIS:
+        spectrum = product_spectrum(pair)
     ranked = tuple(
         replace(
             row,
             best_db=_decibel(row.nmse, rows[0].nmse),
             floor_db=_decibel(row.nmse, floor_nmse(row.bits_per_entry)) if independent else None,
+            limit_db=None
+            if spectrum is None
+            else _decibel(row.nmse, limit_nmse(spectrum, row.bits_per_entry)),
         )
         for row in rows
     )
@@ -277,6 +304,10 @@ def _encode_in_basis(
     return _encode_both(cb_x, cb_y, *basis.apply(a, b))
 
 
+def _encode_by_scheme(scheme: Scheme, a: NDArray, b: NDArray) -> tuple[SchemeMatrix, SchemeMatrix]:
+    return scheme.encode(a, "x"), scheme.encode(b, "y")
+
+
 def _encode_both_in_blocks(
     unit: Codebook, group: int, a: NDArray, b: NDArray
 ) -> tuple[CodedMatrix, CodedMatrix]:
@@ -287,10 +318,15 @@ def _measured(
     design: str, samples: list[Matrices], coder: Coder, energy: float | None
 ) -> ReportRow:
     """Pooled error, bias share and gain; `energy` is E[C_ij^2] if that is known."""
-    count, total, error, signed, cross, own, bits = np.zeros(7)
+    count, total, error, signed, cross, own, bits, encoding, multiplying = np.zeros(9)
     for a, b in samples:
         c = a.astype(np.float64) @ b.astype(np.float64)
+        start = perf_counter()
         a_coded, b_coded = coder(a, b)
+        made = perf_counter()
+        _ = a_coded @ b_coded
+        encoding += made - start
+        multiplying += perf_counter() - made
         coded = a_coded.decode(np.float64) @ b_coded.decode(np.float64)
         left = c - coded
         count += c.size
@@ -299,20 +335,37 @@ def _measured(
         signed += left.sum()
         cross += np.vdot(c, coded)
         own += np.vdot(coded, coded)
-        bits += 0.5 * (coded_bits(a_coded) + coded_bits(b_coded)) / len(samples)
+        bits += 0.5 * (_bits(a_coded) + _bits(b_coded)) / len(samples)
     scale = total if energy is None else energy * count
     if scale == 0:
         raise ValueError("nmse needs a product that is not zero everywhere")
     with_gain = max(total - cross**2 / own, 0.0) if own > 0 else total
     return ReportRow(
         design=design,
-        n_levels=(a_coded.codebook.n_levels, b_coded.codebook.n_levels),
+        n_levels=(_levels(a_coded), _levels(b_coded)),
         bits_per_entry=float(bits),
+        side_bytes=sum(
+            coded.coder.side_bytes if isinstance(coded, SchemeMatrix) else 4 * _levels(coded)
+            for coded in (a_coded, b_coded)
+        ),
         exact_nmse=None,
         measured_nmse=float(error / scale),
         bias_share=float(signed**2 / count / error) if error > 0 else 0.0,
         gain=float(cross / own) if own > 0 else 1.0,
         nmse_with_gain=float(with_gain / scale),
         floor_db=None,
+        limit_db=None,
         best_db=0.0,
+        encode_seconds=float(encoding),
+        product_seconds=float(multiplying),
     )
+
+
+def _levels(coded: CodedMatrix | SchemeMatrix) -> int:
+    if isinstance(coded, SchemeMatrix):
+        return coded.coder.most_levels
+    return coded.codebook.n_levels
+
+
+def _bits(coded: CodedMatrix | SchemeMatrix) -> float:
+    return coded.bits_per_entry if isinstance(coded, SchemeMatrix) else coded_bits(coded)

@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose
 
 from quantlab import EmpiricalPair, GaussianPair, balance, design_empirical, exact_mse
 from quantlab.design import DESIGNS, FORMATS
-from quantlab.limits import floor_nmse
+from quantlab.limits import floor_nmse, limit_nmse
 from quantlab.report import design_report
+from quantlab.scheme import design_scheme
 
 
 def test_a_law() -> None:
@@ -46,7 +47,7 @@ def test_a_law() -> None:
 
 def test_correlated_laws_have_no_floor() -> None:
     report = design_report(GaussianPair(rho=0.8), bits=2, inner_dim=16, trials=2)
-    assert all(row.floor_db is None for row in report.rows)
+    assert all(row.floor_db is row.limit_db is None for row in report.rows)
     assert report.rows[0].design == "bilinear"
 
 
@@ -73,6 +74,18 @@ def test_two_matrices() -> None:
     assert_allclose(report["balanced"].nmse, np.vdot(left, left) / np.vdot(c, c), rtol=1e-4)
     same = design_report(EmpiricalPair(a, b), bits=3)
     assert same.rows == report.rows
+    row, scheme = report["scheme"], design_scheme((a, b), 3)
+    coded = scheme.encode(a, "x"), scheme.encode(b, "y")
+    left = c - coded[0].decode(float) @ coded[1].decode(float)
+    assert_allclose(row.nmse, np.vdot(left, left) / np.vdot(c, c), rtol=1e-6)
+    assert row.nmse < report["empirical"].nmse
+    assert row.side_bytes == scheme.side_bytes > report["empirical"].side_bytes == 4 * 2 * 8
+    assert row.bits_per_entry == pytest.approx(3)
+    for each in report.rows:
+        over = 10 * np.log10(each.nmse / limit_nmse((a, b), each.bits_per_entry))
+        assert_allclose(each.limit_db, over, rtol=1e-9)
+        assert each.encode_seconds > 0
+        assert each.product_seconds > 0
 
 
 def test_groups_of_large_entries_have_float32_scales_and_pay_for_them() -> None:

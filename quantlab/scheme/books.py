@@ -14,8 +14,9 @@ from quantlab.scheme.rounding import one_book, round_feedback
 
 FloatArray = NDArray[np.float64]
 
-_GRID = 2048
-_STEPS = 40
+_GRID = 1024
+_STEPS = 30  # of Lloyd's iteration, from a companded start
+_ROUGH = 8  # where the error alone is asked for
 _REACH = 4.0  # standard deviations of the smoothing kernel
 
 
@@ -130,7 +131,9 @@ class Density:
         mass = np.fft.irfft(np.fft.rfft(count, 2 * _GRID) * kernel)[:_GRID]
         return cls(low + step * np.arange(_GRID), np.maximum(mass / column.size, 1e-15))
 
-    def books(self, rates: Sequence[int]) -> tuple[list[FloatArray], FloatArray]:
+    def books(
+        self, rates: Sequence[int], steps: int = _STEPS
+    ) -> tuple[list[FloatArray], FloatArray]:
         """Centres and mean squared error of a codebook of 2^b levels, for each b of `rates`."""
         from quantlab.scheme.index_kernels import lloyd_kernel
 
@@ -144,7 +147,7 @@ class Density:
                 continue
             centers = np.empty(1 << bits)
             errors[at] = lloyd_kernel(
-                self.points, self.mass, total, first, centers.size, _STEPS, centers
+                self.points, self.mass, total, first, centers.size, steps, centers
             )
             found.append(np.unique(centers))
         return found, errors
@@ -161,7 +164,7 @@ def ladders(columns: list[Density], most_bits: int) -> FloatArray:
     errors = np.empty((len(columns), most_bits + 1))
 
     def climb(index: int) -> None:
-        errors[index] = columns[index].books(rates)[1]
+        errors[index] = columns[index].books(rates, _ROUGH)[1]
 
     _threads.for_each(climb, range(len(columns)))
     return errors

@@ -43,6 +43,12 @@ class Coder:
         """What products need beside the codes; the basis and the feedback only coding needs."""
         return self.books.side_bytes
 
+    @property
+    def most_levels(self) -> int:
+        """Levels of the index that has most."""
+        books = self.books
+        return int((books.n_levels if isinstance(books, IndexBooks) else books.counts).max())
+
     def moved(self, rows: NDArray) -> NDArray:
         """Rows (m, k) in the basis of the codes, in their own precision."""
         return rows if self.forward is None else (rows @ self.forward).astype(rows.dtype)

@@ -25,7 +25,7 @@ FloatArray = NDArray[np.float64]
 
 _BLOCKS = 6
 _MARGIN = 2.0
-_REFITS = 2  # with feedback an index meets other values than its own; these settle quickly
+_REFITS = 1  # with feedback an index meets other values than its own, but by little
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Calibration:
         self.pair = pair
         self._sides: dict[str, tuple[Side, Side]] = {}
         self._densities: dict[tuple[str, int, float], list[Density]] = {}
+        self._plain: dict[tuple[str, int, float, float], IndexBooks] = {}
         self._ladders: dict[tuple[str, int, float, int], FloatArray] = {}
 
     def sides(self, basis: str) -> tuple[Side, Side]:
@@ -104,7 +105,7 @@ class Calibration:
             found = self._entropy_grid(parts, which, bits, prices, upper, order)
             return coder(found)
         if parts.books == "matrix":
-            return coder(_one_book(side.rows, prices, parts, bits, upper, order))
+            return coder(self._one_book(parts, which, bits, prices, upper, order))
         own = self.densities(parts.basis, which, parts.smoothing)
         if parts.rates == "equal":
             each = equal_bits(prices * side.rows.var(axis=0), bits, most_bits)
@@ -118,6 +119,25 @@ class Calibration:
                 met = _met(side.rows, books, upper, order)
                 books = fit(densities(met, parts.smoothing), each)
         return coder(books)
+
+    def _one_book(
+        self,
+        parts: Parts,
+        which: int,
+        bits: float,
+        prices: FloatArray,
+        upper: FloatArray,
+        order: NDArray[np.intp],
+    ) -> IndexBooks:
+        side = self.sides(parts.basis)[which]
+        key = parts.basis, which, bits, parts.smoothing
+        if key not in self._plain:
+            own = np.diag(side.moment)
+            self._plain[key] = _one_book(side.rows, own, bits, parts.smoothing)
+        if parts.rounding == "nearest":
+            return self._plain[key]
+        met = _met(side.rows, self._plain[key], upper, order)
+        return _one_book(met, prices, bits, parts.smoothing)
 
     def _entropy_grid(
         self,
@@ -205,28 +225,13 @@ def _met(
     return met
 
 
-def _one_book(
-    rows: FloatArray,
-    prices: FloatArray,
-    parts: Parts,
-    bits: float,
-    upper: FloatArray,
-    order: NDArray[np.intp],
-) -> IndexBooks:
+def _one_book(rows: FloatArray, prices: FloatArray, bits: float, smoothing: float) -> IndexBooks:
     """One codebook for all indices, weighted by their prices."""
     n_levels = check.count(round(2**bits), "n_levels", 2, 256)
-    weight, each = or_ones(prices), np.ones(len(rows))
-    smoothing = "auto" if parts.smoothing else 0.0
-
-    def fit(met: FloatArray) -> IndexBooks:
-        width = bandwidth(met, weight, smoothing)
-        centers = at_least_two(weighted_kmeans(met, each, weight, n_levels, width))
-        return IndexBooks.one(Codebook(centers), rows.shape[1])
-
-    books = fit(rows)
-    if parts.rounding == "feedback":
-        books = fit(_met(rows, books, upper, order))
-    return books
+    weight = or_ones(prices)
+    width = bandwidth(rows, weight, "auto" if smoothing else 0.0)
+    centers = weighted_kmeans(rows, np.ones(len(rows)), weight, n_levels, width)
+    return IndexBooks.one(Codebook(at_least_two(centers)), rows.shape[1])
 
 
 def _shaped(columns: list[Density], bits: NDArray[np.int64]) -> IndexBooks:

@@ -100,6 +100,10 @@ def test_the_advice_names_the_best_design_of_the_report() -> None:
     less = 100 * (1 - answer.report[answer.best].measured_nmse / plain)
     assert f"{less:.0f} % less product error" in answer.sentence
     json.dumps([book.to_dict() for book in answer.books])
+    scheme, best = answer.report["scheme"], answer.report[answer.best]
+    words = compared(scheme.measured_nmse / best.measured_nmse, "error", NAMES[answer.best])
+    assert f"design_scheme((a, b), 4)</code>, has <b>{words}</b>" in answer.sentence
+    assert f"costs {scheme.side_bytes / 1000:.3g} kB" in answer.sentence
 
 
 def test_a_file_of_several_matrices_offers_the_choice() -> None:
@@ -180,7 +184,7 @@ def test_a_new_file_ends_a_running_comparison() -> None:
 
 
 def test_the_page_has_a_name_for_every_design() -> None:
-    assert {*ql.DESIGNS, *FORMATS, "empirical", "balanced"} == set(NAMES)
+    assert {*ql.DESIGNS, *FORMATS, "empirical", "balanced", "scheme"} == set(NAMES)
     session = Session({"page": "data"})
     page = session._pages["data"]
     for bits in (4, 8):
