@@ -138,7 +138,7 @@ def markdown(record: dict) -> str:
         "## 72 attention heads", "",
         "Fitted on the calibration texts, measured on the held-out ones; geometric mean of nmse. "
         "All choices are made inside the calibration texts. written: mean bits an entry of codes "
-        "on the held-out texts (entropy: what the range coder wrote). Side information is apart.", "",
+        "on the held-out texts (entropy: what the range coder wrote); side information apart.", "",
         "| bits | lengths | nmse | balanced codebooks | limit | written | better than balanced | "
         "side bytes | s a head |",
         "|---|---|---|---|---|---|---|---|---|",
