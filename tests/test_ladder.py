@@ -11,7 +11,14 @@ from quantlab.data import load_attention
 from quantlab.experiments import figures
 from quantlab.experiments.attention import attention_errors, logit_nmse
 from quantlab.experiments.attention_claims import _ladder, _ladder_claims, shipped_heads
-from quantlab.experiments.ladder import LIMIT, RUNGS, head_ladder, ladder_rows, ladder_table
+from quantlab.experiments.ladder import (
+    ALLOCATED,
+    LIMIT,
+    RUNGS,
+    head_ladder,
+    ladder_rows,
+    ladder_table,
+)
 from quantlab.scheme import feedback_matrix, round_feedback
 
 
@@ -19,10 +26,21 @@ def test_the_rungs_without_feedback_are_the_designs() -> None:
     head = load_attention().head(1, 3)
     found = head_ladder(head.calibration, head.held_out, 4)
     assert list(found) == [*RUNGS, LIMIT]
-    plain = {name: design for name, (design, fed_back) in RUNGS.items() if not fed_back}
+    known = {name: design for name, (design, fed_back) in RUNGS.items() if not fed_back}
+    plain = {name: design for name, design in known.items() if design != ALLOCATED}
     table = attention_errors(4, list(plain.values()), [(1, 3)])
     for name, design in plain.items():
         assert_allclose(found[name], table.nmse[design][0], rtol=1e-6)
+    scheme = ql.design_scheme(
+        head.calibration_pair(), 4, basis="diagonal", rates="allocated", rounding="nearest",
+        books="index",
+    )  # fmt: skip
+    error = energy = 0.0
+    for a, b in head.held_out.pairs():
+        c = a.astype(float) @ b
+        error += np.sum((c - scheme.encode(a, "x").decode() @ scheme.encode(b, "y").decode()) ** 2)
+        energy += np.sum(c**2)
+    assert_allclose(found["allocated bits"], error / energy, rtol=1e-3)
     assert found[LIMIT] == ql.limit_nmse(head.calibration_pair(), 4)
 
 
@@ -62,7 +80,7 @@ def test_reproduce_tells_the_ladder() -> None:
     assert table[LIMIT]["over_limit_db"] == 0
     assert all(row["over_limit_db"] >= 0 for row in rows)
     (claim,) = _ladder_claims(rows, "these heads", 12, 6)
-    assert claim.best.startswith("balanced + feedback: nmse 4.")
+    assert claim.best.startswith("allocated bits: nmse 2.")
     assert "better on 12 of 12 heads" in claim.best
     assert figures.ladder_figure(rows) is not None
     again = ladder_table(ladder_rows(list(load_attention().heads())[::6][:2], [4]))

@@ -16,9 +16,12 @@ from quantlab.experiments.designs import BALANCED, EMPIRICAL, Activations, calib
 from quantlab.experiments.recording import Head
 from quantlab.limits import limit_nmse
 from quantlab.pairs import EmpiricalPair
+from quantlab.scheme import Scheme, design_scheme
 from quantlab.scheme.rounding import feedback_of, one_book, round_feedback
 from quantlab.sweep import Row
 
+#: A scheme in the diagonal basis: bits where they count, a codebook an index.
+ALLOCATED = "allocated"
 #: name -> design, and whether it is rounded with feedback; from the plainest to the best.
 RUNGS: dict[str, tuple[str, bool]] = {
     "INT absmax": ("int_absmax", False),
@@ -28,6 +31,7 @@ RUNGS: dict[str, tuple[str, bool]] = {
     "balanced": (BALANCED, False),
     "fitted + feedback": (EMPIRICAL, True),
     "balanced + feedback": (BALANCED, True),
+    "allocated bits": (ALLOCATED, False),
 }
 LIMIT = "limit"
 
@@ -69,8 +73,9 @@ def head_ladder(
     -----
     Feedback has the moments of the calibration data, shrunk as in `balance`, with the other
     codebook's mean squared error on their diagonal, in the order of `feedback_order`. Codes have
-    the same length on all rungs, and products are the same. The limit is that of the calibration
-    data as they are; of few rows it is lower than that of the law behind them.
+    the same mean length on all rungs; "allocated bits" is `design_scheme` in the diagonal basis,
+    whose codebooks an index are side information that is not counted. The limit is that of the
+    calibration data as they are; of few rows it is lower than that of the law behind them.
 
     Examples
     --------
@@ -90,6 +95,9 @@ def head_ladder(
         if rung not in RUNGS:
             raise ValueError(f"rung must be one of {tuple(RUNGS)}; got {rung!r}")
         design, fed_back = RUNGS[rung]
+        if design == ALLOCATED:
+            errors[rung] = _nmse(held_out, *_by_scheme(_allocated(plain, bits), held_out))
+            continue
         pair, data = plain, held_out
         if design == BALANCED:
             pair, data = moved, in_basis(basis, held_out)
@@ -149,6 +157,20 @@ def _decoded(
         codes = round_feedback(x.reshape(-1, k), upper, *one_book(book, k), order)
         decoded.append(book.centers[codes].reshape(x.shape))
     return decoded[0], decoded[1]
+
+
+def _allocated(pair: EmpiricalPair, bits: int) -> Scheme:
+    return design_scheme(
+        pair, bits, basis="diagonal", rates="allocated", rounding="nearest", books="index"
+    )
+
+
+def _by_scheme(scheme: Scheme, data: _Part) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Queries and keys after coding by a scheme."""
+    shape, d = data.queries.shape, data.queries.shape[-1]
+    q = scheme.encode(data.queries.reshape(-1, d), "x").decode(np.float64)
+    k = scheme.encode(data.keys.reshape(-1, d).T, "y").decode(np.float64)
+    return q.reshape(shape), k.T.reshape(data.keys.shape)
 
 
 def _nmse(data: _Part, q: NDArray[np.float64], k: NDArray[np.float64]) -> float:
