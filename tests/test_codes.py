@@ -389,3 +389,27 @@ def test_a_file_without_a_tensor_says_which(tmp_path: Path, tensor: str) -> None
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
         CODED["plain"].save(tmp_path / "nowhere" / "codes.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [33, 64, 255, 256])
+@pytest.mark.parametrize("law", ["uniform", "normal", "log", "close"])
+def test_the_ends_of_the_table_search(dtype: type, k: int, law: str) -> None:
+    """Every threshold and its neighbours; the last ones fall into the last bucket, and beyond."""
+    rng = np.random.default_rng(k)
+    values = {
+        "uniform": np.linspace(-1, 1, k), "normal": rng.normal(size=k),
+        "log": np.geomspace(1e-3, 1e3, k) * np.where(np.arange(k) % 2, 1, -1),
+        "close": np.arange(k),
+    }[law]  # fmt: skip
+    thresholds = None
+    if law == "close":  # the last two fall into neighbouring buckets: four of them a threshold
+        thresholds = np.linspace(0, 1, k - 1)
+        thresholds[-2] = 1 - 1.2 / (4 * thresholds.size)
+    codebook = ql.Codebook(np.sort(values), thresholds)
+    t = codebook.thresholds.astype(dtype)
+    near = [t, np.nextafter(t, dtype(np.inf)), np.nextafter(t, dtype(-np.inf))]
+    far = codebook.thresholds[[0, -1]] + np.ptp(codebook.thresholds) * np.array([[-1], [0.5], [9]])
+    entries = np.concatenate([*near, far.ravel().astype(dtype)])[None]
+    expected = np.searchsorted(codebook.thresholds, entries.astype(np.float64), side="left")
+    assert_array_equal(ql.encode(entries, codebook).codes, expected)

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy.integrate
 from numpy.testing import assert_allclose
 from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
@@ -413,3 +414,25 @@ def test_every_law_checks_what_all_share(make, arguments, error, message):
 def test_rejects_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ql.StudentTPair(0.7, 5.0), ql.StudentTPair(-0.3, 9.0, 2.0, 0.5), ql.GaussianPair(0.8, 3.0),
+        ql.LaplacePair(0.6), ql.UniformCopulaPair(0.4), ql.IntermittentPair(0.3),
+        ql.GaussianMixturePair(0.5),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_the_product_s_mean_square_is_that_of_the_weight(pair: ql.Pair) -> None:
+    """E[X^2 Y^2] = int x^2 w(x) f(x) dx, by quadrature in a variable that reaches the tails."""
+
+    def integrand(t: float) -> float:
+        x = pair.sigma_x * np.sinh(t)
+        return float(x * x * pair.weight(x) * pair.pdf(x) * pair.sigma_x * np.cosh(t))
+
+    reach = 60.0 if isinstance(pair, ql.StudentTPair) else 7.0
+    ends = [float(np.arcsinh(np.sqrt(3))) * side for side in (-1, 1)]  # the uniform law's
+    found = scipy.integrate.quad(integrand, -reach, reach, points=[0.0, *ends], limit=400)[0]
+    assert_allclose(pair.mean_square_product, found, rtol=1e-6)

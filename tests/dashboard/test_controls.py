@@ -157,3 +157,11 @@ def test_every_design_can_be_measured_at_the_ends_of_the_sliders(values: dict, k
         error = exact(problem, name, *levels)
         assert 0 < error.nmse < np.inf
         assert error.nmse_with_gain <= 1 + 1e-9
+
+
+def test_a_notice_is_text() -> None:
+    """What a link says may be repeated in it, and must not run."""
+    session = Session()
+    session.state.notice = "<img src=x onerror=alert(1)> & more"
+    assert session.notice.text == "&lt;img src=x onerror=alert(1)&gt; &amp; more"
+    session.close()
