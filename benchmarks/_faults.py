@@ -103,6 +103,8 @@ def let_alone(node: parso.tree.NodeOrLeaf, path: str) -> bool:
                 return True
             case "annassign" if node is above.children[1]:
                 return True
+            case "parameters" if node.type == "operator":  # the bare * and / of a signature
+                return True
             case "param" | "funcdef" if node is above.annotation:
                 return True
             case "funcdef" if above.name.value in ("__repr__", "__str__"):

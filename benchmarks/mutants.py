@@ -31,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -159,8 +160,10 @@ class Copy:
             try:
                 out, _ = process.communicate(timeout=LIMIT)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
                 return "timeout", ""
+            finally:  # with the servers and workers that it has started
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         if process.returncode == 4 or process.returncode == 5:
             raise RuntimeError(out)
         said = [s for s in out.splitlines() if s.startswith(("FAILED", "ERROR"))] or [""]
