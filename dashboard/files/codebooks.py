@@ -9,7 +9,7 @@ from typing import Any
 
 from quantlab import Codebook
 
-from .uploads import read_tensors
+from .tensors import read_tensors
 
 Books = tuple[Codebook, Codebook]
 #: Bytes of a codebook that is brought along.
@@ -101,7 +101,7 @@ def _from_text(content: bytes) -> Books:
 
 
 def _from_safetensors(content: bytes) -> Books:
-    tensors = read_tensors(content, LIMIT)[0]
+    tensors = read_tensors(content)[0]
     missing = [name for name in _TENSORS if name not in tensors]
     if missing:
         raise ValueError(

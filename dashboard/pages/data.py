@@ -20,7 +20,8 @@ from quantlab import CRITICAL_RHO, EmpiricalPair, encode
 
 from ..files.codebooks import to_json
 from ..files.limits import LIMITS, MEGABYTE
-from ..files.uploads import Contents, Matrix, enumeration, read_matrices, shown
+from ..files.uploads import KINDS, Contents, Matrix, enumeration, read_matrices, shown
+from ..parts.first_column import FirstColumn
 from ..parts.layout import CSS, card, entries, grid, scrolling, text
 from ..parts.theme import BLUE, MUTED, ORANGE, PDF, plain_figure, ticks
 from ..parts.upload_input import UploadInput
@@ -65,7 +66,13 @@ class DataPage:
                               **wide)
             for name in ("A", "B")
         }  # fmt: skip
+        self.first_columns = {
+            name: FirstColumn(name, self.deliver, self._pair_up_soon) for name in ("A", "B")
+        }
         self.transpose = pmui.Checkbox(label="Transpose B", size="small", margin=(0, 0))
+        self.second = pn.Column(
+            *self._inputs("B"), self.transpose, sizing_mode="stretch_width", margin=0
+        )
         self.bits = pmui.IntSlider(label="Bits", start=2, end=8, value=4, **wide)
         self.compare = pmui.Button(
             label="Compare the designs", variant="contained", disabled=True, margin=(6, 8, 6, 0)
@@ -104,15 +111,14 @@ class DataPage:
             "margin": 0,
         }  # fmt: skip
         promise = text(
-            "<h2>Your matrices</h2>.npy, .npz, .csv or .safetensors, up to "
+            f"<h2>Your matrices</h2>{KINDS}, up to "
             f"{LIMITS.upload // MEGABYTE} MB each; never a pickle. They stay in this server’s "
             "memory and are dropped when the page is closed.", "sentence",
         )  # fmt: skip
-        a, b = self.uploads["A"], self.uploads["B"]
         left = pn.Column(
             pn.Column(
-                pn.pane.Bokeh(promise, sizing_mode="stretch_width", margin=0), self.mode, a,
-                self.arrays["A"], b, self.arrays["B"], self.transpose, self.bits,
+                pn.pane.Bokeh(promise, sizing_mode="stretch_width", margin=0), self.mode,
+                *self._inputs("A"), self.second, self.bits,
                 pn.Row(self.compare, self.stop, self.example, margin=0),
                 pn.pane.Bokeh(self.status, sizing_mode="stretch_width", margin=0), **panel,
             ),
@@ -129,6 +135,9 @@ class DataPage:
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         return grid(left, right)
+
+    def _inputs(self, name: str) -> tuple[pn.viewable.Viewable, ...]:
+        return self.uploads[name], self.arrays[name], self.first_columns[name].view
 
     def refresh(self) -> None:
         """The shared controls do not concern this page."""
@@ -147,13 +156,17 @@ class DataPage:
 
         def show(found: Contents) -> None:
             news = f"{escape(label)} is read."
+            if found.more:
+                offered, all_of_them = len(found.matrices), len(found.matrices) + found.more
+                news += f" The first {offered:,} of {all_of_them:,} matrices are offered."
             if found.left_out:
                 news += f" Left out: {escape(enumeration(found.left_out))}."
-            self._hold({name: found.matrices}, news)
+            self._hold({name: found}, news)
 
         def failed(sentence: str) -> None:
             self.files.pop(name, None)
             self.arrays[name].visible = False
+            self.first_columns[name].ask("")
             self._forget()
             self._failed(f"{label}: {sentence}.")
 
@@ -161,12 +174,13 @@ class DataPage:
         job = partial(_reading, file, raw)
         self.background.run(f"read {name}", job, show, failed, cause="file")
 
-    def _hold(self, files: dict[str, dict[str, Matrix]], news: str) -> None:
+    def _hold(self, files: dict[str, Contents], news: str) -> None:
         """New files, and what the page lets one choose in them; the others stay."""
         waits, self._pairing, self._news = self._pairing, True, news
-        for name, matrices in files.items():
-            labels = shown(list(matrices))
-            self.files[name] = dict(zip(labels, matrices.values(), strict=True))
+        for name, found in files.items():
+            labels = shown(list(found.matrices))
+            self.files[name] = dict(zip(labels, found.matrices.values(), strict=True))
+            self.first_columns[name].ask(found.index)
             self.arrays[name].param.update(options=labels, value=labels[0], visible=len(labels) > 1)
         if not waits:
             self.deliver(self._pair_up)
@@ -175,7 +189,7 @@ class DataPage:
         a, b = attention(2, 6).data.calibration_pair()
         self.mode.value, self.transpose.value = TWO, False
         self._hold(
-            {"A": {"queries": a}, "B": {"keys": b}},
+            {"A": Contents({"queries": a}, {}), "B": Contents({"keys": b}, {})},
             "Queries and keys of one attention head, 12 sequences of a small encoder.",
         )
 
@@ -209,17 +223,19 @@ class DataPage:
             self._pairing = True
             self.deliver(self._pair_up)
 
+    def _chosen(self, name: str) -> Matrix | None:
+        """The matrix of this operand, without the column that was left out."""
+        matrix = self.files.get(name, {}).get(self.arrays[name].value)
+        return None if matrix is None else matrix[:, self.first_columns[name].skipped :]
+
     def _pair_up(self) -> None:
         """A and B as the controls say, if they fit."""
         self._pairing = False
         self.status.text, self._news = self._news, ""
         one = self.mode.value == ONE
-        self.uploads["B"].visible = self.transpose.visible = not one
-        chosen = {
-            name: matrices.get(self.arrays[name].value) for name, matrices in self.files.items()
-        }
-        a = chosen.get("A")
-        b = a.T if one and a is not None else chosen.get("B")
+        self.second.visible = not one
+        a = self._chosen("A")
+        b = a.T if one and a is not None else self._chosen("B")
         self._forget()
         if a is None or b is None:
             return

@@ -14,7 +14,7 @@ from tests.dashboard.test_uploads import HOSTILE
 
 #: The twelve kinds that the page must survive.
 KINDS = (
-    "wrong type", "pickle inside npy", "nan", "three dimensions", "empty",
+    "wrong type", "pickle inside npy", "nan", "five dimensions", "empty",
     "huge header, tiny body", "text", "truncated", "zip bomb", "path in a name", "200 MB",
 )  # fmt: skip
 
@@ -52,13 +52,13 @@ def test_good_and_hostile_uploads(dashboard: Dashboard, tmp_path: Path) -> None:
 def test_one_of_several_matrices_is_chosen(dashboard: Dashboard, tmp_path: Path) -> None:
     a, b = ql.GaussianPair(0.9).sample_matrices(64, 48, 80, rng=0)
     name = "vision_model.encoder.layers.10.self_attn.{}_proj.weight".format
-    np.savez(tmp_path / "a.npz", **{name("q"): a, name("k"): a[:32], "mask": a > 0})
+    np.savez(tmp_path / "a.npz", **{name("q"): a, name("k"): a[:32], "waves": 1j * a})
     np.save(tmp_path / "b.npy", b)
     np.save(tmp_path / "zero.npy", 0 * b)
     page = dashboard("?page=data")
     inputs = page.locator("input[type=file]")
     inputs.nth(0).set_input_files(tmp_path / "a.npz")
-    expect(page.get_by_text("Left out: mask: expected real numbers")).to_be_visible()
+    expect(page.get_by_text("Left out: waves: expected real numbers")).to_be_visible()
     inputs.nth(1).set_input_files(tmp_path / "b.npy")
     expect(page.get_by_text("A is 64 × 48 and B 48 × 80.")).to_be_visible()
     page.get_by_role("combobox", name="Array in the file of A").click()
@@ -69,3 +69,25 @@ def test_one_of_several_matrices_is_chosen(dashboard: Dashboard, tmp_path: Path)
     expect(page.get_by_text("B is zero everywhere")).to_be_visible()
     expect(page.get_by_text("Looking at them")).to_be_hidden()
     expect(page.get_by_role("button", name="Stop")).to_be_disabled()
+
+
+def test_an_index_is_told_and_goes_by_a_click(dashboard: Dashboard, tmp_path: Path) -> None:
+    a, b = ql.GaussianPair(0.9).sample_matrices(64, 3, 80, rng=0)
+    rows = [f"{i},{','.join(map(str, row))}" for i, row in enumerate(a.tolist())]
+    for name, header in (("pandas", ",0,1,2"), ("again", "Unnamed: 0,q,k,v")):
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
+    np.save(tmp_path / "b.npy", np.stack([b, b]))
+    page = dashboard("?page=data")
+    inputs = page.locator("input[type=file]")
+    inputs.nth(1).set_input_files(tmp_path / "b.npy")
+    expect(page.get_by_role("combobox", name="Array in the file of B")).to_have_text("array[0]")
+    inputs.nth(0).set_input_files(tmp_path / "pandas.csv")
+    expect(page.get_by_text("Left out: the first column: it has no name")).to_be_visible()
+    expect(page.get_by_text("A is 64 × 3 and B 3 × 80.")).to_be_visible()
+    inputs.nth(0).set_input_files(tmp_path / "again.csv")
+    expect(page.get_by_text("A has 4 columns and B 3 rows")).to_be_visible()
+    expect(page.get_by_text("is called “Unnamed: 0” and may be an index")).to_be_visible()
+    page.get_by_role("button", name="Leave out the first column of A").click()
+    expect(page.get_by_text("A is 64 × 3 and B 3 × 80.")).to_be_visible()
+    page.get_by_role("button", name="Take the first column of A").click()
+    expect(page.get_by_text("A has 4 columns and B 3 rows")).to_be_visible()

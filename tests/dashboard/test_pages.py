@@ -110,9 +110,9 @@ def test_a_file_of_several_matrices_offers_the_choice() -> None:
     session = Session({"page": "data"})
     page = session._pages["data"]
     long = "vision_model.encoder.layers.10.self_attn.{}_proj.weight".format
-    content = npz(**{long("q"): A, long("k"): 2 * A, "mask": np.eye(3, dtype=bool)})
+    content = npz(**{long("q"): A, long("k"): 2 * A, "waves": np.eye(3, dtype=complex)})
     upload(page, "A", content, "a.npz")
-    until(lambda: "a.npz is read. Left out: mask: expected real numbers" in page.status.text)
+    until(lambda: "a.npz is read. Left out: waves: expected real numbers" in page.status.text)
     choice = page.arrays["A"]
     assert choice.visible
     assert [label[-13:] for label in choice.options] == ["q_proj.weight", "k_proj.weight"]
@@ -123,6 +123,48 @@ def test_a_file_of_several_matrices_offers_the_choice() -> None:
     upload(page, "A", b"?", "a.exe")
     until(lambda: "expected a file of kind" in page.status.text)
     assert not choice.visible
+    session.close()
+
+
+def test_an_index_of_pandas_is_told_and_one_in_question_goes_by_a_click() -> None:
+    session = Session({"page": "data"})
+    page = session._pages["data"]
+    columns = [np.arange(96)[:, None], A]
+    table = "\n".join(",".join(map(repr, row)) for row in np.hstack(columns).tolist())
+    names = ",".join(map(str, range(64)))
+    found = page.first_columns["A"]
+    upload(page, "B", B)
+    until(lambda: "B" in page.files)
+    upload(page, "A", f",{names}\n{table}\n".encode(), "pandas.csv")
+    until(lambda: "A is 96 × 64 and B 64 × 80" in page.look_text.text)
+    assert "Left out: the first column: it has no name" in page.status.text
+    assert not found.view.visible
+    upload(page, "A", table.encode(), "a.csv")
+    until(lambda: "A has 65 columns and B 64 rows" in page.status.text)
+    assert found.view.visible
+    assert found.sentence.text == (
+        "The first column of A counts 0, 1, 2, … and may be an index. It is taken as data."
+    )
+    assert found.button.label == "Leave out the first column of A"
+    found.button.clicks += 1
+    until(lambda: "A is 96 × 64 and B 64 × 80" in page.look_text.text)
+    assert_allclose(page.pair.a, A, rtol=1e-6)
+    assert found.sentence.text.endswith("It is left out.")
+    assert found.button.label == "Take the first column of A"
+    found.button.clicks += 1
+    until(lambda: "A has 65 columns and B 64 rows" in page.status.text)
+    upload(page, "A", b"?", "a.exe")
+    until(lambda: "expected a file of kind" in page.status.text)
+    assert not found.view.visible
+    session.close()
+
+
+def test_very_many_matrices_are_told_by_their_number() -> None:
+    session = Session({"page": "data"})
+    page = session._pages["data"]
+    upload(page, "A", np.ones((2, 300, 3, 2), np.int8))
+    until(lambda: "The first 512 of 600 matrices are offered." in page.status.text)
+    assert page.arrays["A"].options[301] == "array[1, 1]"
     session.close()
 
 

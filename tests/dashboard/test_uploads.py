@@ -17,7 +17,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 from safetensors.numpy import save as save_safetensors
 
-from quantlab.dashboard.files.uploads import Matrix, read_matrices, shown
+from quantlab.dashboard.files.tensors import read_tensors
+from quantlab.dashboard.files.uploads import MATRICES_LIMIT, Matrix, read_matrices, shown
 
 MATRIX = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
 
@@ -76,17 +77,17 @@ HOSTILE = {
     "wrong type": ("a.exe", b"MZ\x90", "expected a file of kind .npy"),
     "pickle inside npy": ("a.npy", pickled(), "a pickle"),
     "nan": ("a.npy", npy(np.array([[1.0, np.nan]])), r"entry \(0, 1\) is nan"),
-    "three dimensions": ("a.npy", npy(np.zeros((2, 2, 2))), "2 dimensions"),
+    "five dimensions": ("a.npy", npy(np.zeros((2, 2, 2, 2, 2))), "3 or 4 dimensions; got shape"),
     "empty": ("a.csv", b"", "empty"),
-    "huge header, tiny body": ("a.npy", lying_header((10**9, 10**9)), "more than 50 MB"),
+    "huge header, tiny body": ("a.npy", lying_header((10**9, 10**9)), "0 bytes follow"),
     "text": ("a.csv", b"once upon a time\nthere was a matrix\n", "expected a number; got"),
     "truncated": ("a.npy", npy(MATRIX)[:-9], "bytes follow"),
     "zip bomb": ("a.npz", zipped({"a.npy": b"\0" * (80 * 2**20)}), "unpacks to 84 MB"),
     "path in a name": ("../../etc/a.npz", zipped({"../../x.npy": b"no"}), "not numpy's"),
     "no array": ("a.npz", zipped({"readme.txt": b"hello"}), "got nothing"),
-    "renamed": ("a.npy", b"PK\x03\x04 not numpy", "first bytes are not numpy's"),
+    "renamed": ("a.npy", b"PK\x03\x04 not numpy", "header is not numpy's"),
     "half a zip": ("a.npz", npz(a=MATRIX)[:-30], "not a whole zip"),
-    "half a header": ("a.npy", b"\x93NUMPY\x01\x00\xff\xff", "claims"),
+    "half a header": ("a.npy", b"\x93NUMPY\x01\x00\xff\xff", "header is not numpy's"),
     "a program for a header": (
         "a.npy",
         b"\x93NUMPY\x01\x00" + struct.pack("<H", 23) + b"__import__('os').nothing",
@@ -96,7 +97,7 @@ HOSTILE = {
     "complex": ("a.npy", npy(np.zeros((2, 2), complex)), "real numbers"),
     "words": ("a.npy", npy(np.array([["a", "b"]])), "real numbers"),
     "too large for float32": ("a.npy", npy(np.array([[1e300]])), "fit float32"),
-    "ragged": ("a.csv", b"1,2\n3\n", "row 2: expected 2 numbers, as in the rows before; got 1"),
+    "ragged": ("a.csv", b"1,2\n3\n", "row 2: expected 2 cells, as in the rows before; got 1"),
     "one bad cell in the first row": (
         "a.csv", b"1,2,x\n3,4,5\n", "row 1, column 3: expected a number; got 'x'",
     ),
@@ -106,27 +107,55 @@ HOSTILE = {
     ),
     "thousands": ("a.csv", b"1,234,567;2.000,5\n3;4\n", "row 1, column 1: .*'1,234,567'"),
     "nothing usable": (
-        "a.npz", npz(m=np.eye(2, dtype=bool), v=np.ones(3)),
-        r"m: expected real numbers; got dtype bool; v: expected a matrix.* shape \(3,\)",
+        "a.npz", npz(m=np.eye(2, dtype=complex), v=np.ones(3)),
+        r"m: expected real numbers; got dtype complex128; v: expected a matrix.* shape \(3,\)",
     ),
     "twice the same name": (
         "a.npz", zipped_twice(npy(MATRIX)), "holds 'a' twice",
     ),
     "safetensors of a strange type": (
-        "a.safetensors", tensor(dtype=["F32"], shape=[4], data_offsets=[0, 16]), "got dtype",
+        "a.safetensors", tensor(dtype=["F32"], shape=[4], data_offsets=[0, 16]), "damaged: invalid",
     ),
     "not text": ("a.csv", b"\xff\xfe\x00\x01", "not text"),
-    "safetensors cut": ("a.safetensors", b"\x00\x01", "ends within"),
+    "safetensors cut": ("a.safetensors", b"\x00\x01", "damaged: header too small"),
     "safetensors header too long": (
         "a.safetensors", struct.pack("<Q", 2**62) + b"{}", "header claims",
     ),
-    "safetensors without JSON": ("a.safetensors", struct.pack("<Q", 3) + b"[1]", "not JSON"),
+    "safetensors without JSON": (
+        "a.safetensors", struct.pack("<Q", 3) + b"[1]", "damaged: invalid JSON",
+    ),
     "safetensors past its end": (
-        "a.safetensors", tensor(dtype="F32", shape=[9, 9], data_offsets=[0, 999]), "does not fit",
+        "a.safetensors", tensor(dtype="F32", shape=[9, 9], data_offsets=[0, 999]),
+        "damaged: invalid shape",
     ),
     "safetensors of another size": (
-        "a.safetensors", tensor(dtype="F32", shape=[9, 9], data_offsets=[0, 16]), "bytes follow",
+        "a.safetensors", tensor(dtype="F32", shape=[9, 9], data_offsets=[0, 16]),
+        "damaged: invalid shape",
     ),
+    "safetensors past any memory": (
+        "a.safetensors", tensor(dtype="F32", shape=[2**40, 2**40], data_offsets=[0, 16]),
+        "damaged: overflow",
+    ),
+    "a negative size": ("a.npy", lying_header((-2, -2)) + b"\0" * 16, "header is not numpy's"),
+    "a matrix of too many entries": (
+        "a.npy", npy(np.zeros((2, 2**12, 2**12 + 1), np.int8)), "entries; at most 16,777,216",
+    ),
+    "a NaN of eight bits": (
+        "a.safetensors",
+        tensor(dtype="F8_E4M3", shape=[4, 4], data_offsets=[0, 16])[:-16] + b"\x7f" * 16,
+        r"entry \(0, 0\) is nan",
+    ),
+    "an index and nothing else": ("a.csv", b"name\nleft\nright\n", "got 'left'"),
+    "a slip that looks like a name": (
+        "a.csv", b"l.5,2\n3,4\n", "row 1, column 1: expected a number; got 'l.5'",
+    ),
+    "words after an index": ("a.csv", b",x,y\nl,1,2\nr,3,no\n", "row 3, column 3: .* got 'no'"),
+    "a row of empty cells": ("a.csv", b"1,2\n,\n3,4\n", "row 2, column 1: .* an empty cell"),
+    "decimal commas in quotes": (
+        "a.csv", b'"1,5","2"\n"3","4"\n', "written like 1234.5; got '1,5'",
+    ),
+    "a number over two lines": ("a.csv", b'1,"2\n3"\n4,5\n', "expected a number"),
+    "an open quote": ("a.csv", b'1,2\n3,"4\n', "row 2: unexpected end of data"),
     "200 MB": ("a.npy", b"\0" * (200 * 2**20), "210 MB; the limit is 50 MB"),
 }  # fmt: skip
 
@@ -144,7 +173,9 @@ def test_a_hostile_file_ends_in_a_sentence(case: str) -> None:
 
 @given(
     arrays(
-        st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.uint8, np.int32]),
+        st.sampled_from(
+            [np.float16, np.float32, np.float64, np.int8, np.uint8, np.int32, np.uint32]
+        ),
         st.tuples(st.integers(1, 6), st.integers(1, 6)),
         elements=st.integers(0, 100),
     ),
@@ -172,8 +203,111 @@ def test_a_line_of_names_is_left_out_and_bfloat16_is_read() -> None:
 
 
 def test_a_header_is_a_row_without_a_number() -> None:
-    for header in (b"a,b,c", b",first,second", b'"2020","2021",x'):
+    for header in (b"a,b,c", b'"2020","2021",x', b'"0","1","2"'):
         assert_array_equal(matrices("a.csv", header + b"\n1,2,3\n")["table"], [[1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b",x,y\n0,1,2\n1,3,4\n", "has no name"),
+        (b",0,1\n0,1,2\n1,3,4\n", "has no name"),
+        (b",x,y\nleft,1,2\nright,3,4\n", "has no name"),
+        (b'"","2020","2021"\n"1",1,2\n"2",3,4\n', "has no name"),
+        (b"\tx\ty\n0\t1\t2\n1\t3\t4\n", "has no name"),
+        (b"name,x,y\nleft,1,2\nright,3,4\n", "holds words"),
+        (b"left 1 2\nright 3 4\n", "holds words"),
+    ],
+)
+def test_an_index_is_left_out_and_named(content: bytes, why: str) -> None:
+    found = read_matrices("a.csv", content)
+    assert_array_equal(found.matrices["table"], [[1, 2], [3, 4]])
+    assert why in found.left_out["the first column"]
+    assert found.index == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"0,7\n1,8\n2,9\n", "counts 0, 1, 2, …"),
+        (b"n,x\n1,7\n2,8\n3,9\n", "counts 1, 2, 3, …"),
+        (b"id,x\n12,7\n30,8\n4,9\n", "is called “id”"),
+        (b"Index,x\n12,7\n30,8\n4,9\n", "is called “Index”"),
+        (b"Unnamed: 0,x\n12,7\n30,8\n4,9\n", "is called “Unnamed: 0”"),
+        (b"x,id\n12,7\n30,8\n4,9\n", ""),
+        (b"2,7\n3,8\n4,9\n", ""),
+        (b"0\n1\n2\n", ""),
+        (b"0,7\n", ""),
+    ],
+)
+def test_what_may_be_an_index_is_taken_and_pointed_out(content: bytes, why: str) -> None:
+    found = read_matrices("a.csv", content)
+    rows = [line.split(b",") for line in content.splitlines() if line[-1:].isdigit()]
+    assert_array_equal(found.matrices["table"], np.array(rows, float))
+    assert (found.index, found.left_out) == (why, {})
+
+
+def test_numbers_in_quotes_and_tabs_are_read() -> None:
+    for content in (
+        b'"1.5","-2"\n"3","4e2"\n', b'x;y\n"1.5"; "-2"\n"3"; 4e2\n', b'"1.5"  -2\r\n3 "4e2"\r\n',
+        b'"x, in m","y"\n1.5,-2\n"3",4e2\n', b'"x","y"\r"1.5","-2"\r"3","4e2"\r',
+    ):  # fmt: skip
+        assert_array_equal(matrices("a.csv", content)["table"], [[1.5, -2], [3, 400]])
+    assert_array_equal(matrices("a.TSV", b"x\ty\n1.5\t-2\n3\t4\n")["table"], [[1.5, -2], [3, 4]])
+
+
+def test_every_code_of_eight_bits_and_a_mask_are_read() -> None:
+    torch = pytest.importorskip("torch")
+    codes = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for kind, dtype in (("F8_E4M3", torch.float8_e4m3fn), ("F8_E5M2", torch.float8_e5m2)):
+        expected = torch.from_numpy(codes).view(dtype).float().numpy()
+        entry = {"dtype": kind, "shape": [16, 16], "data_offsets": [0, 256]}
+        header = json.dumps({"w": entry}).encode()
+        found = read_tensors(struct.pack("<Q", len(header)) + header + codes.tobytes())[0]["w"]
+        assert_array_equal(found.astype(np.float32), expected)
+        finite = np.where(np.isfinite(expected), codes, 0)
+        raw = struct.pack("<Q", len(header)) + header + finite.tobytes()
+        assert_array_equal(
+            matrices("a.safetensors", raw)["w"], np.where(np.isfinite(expected), expected, 0)
+        )
+    mask = MATRIX > 0
+    for name, content in (
+        ("a.safetensors", save_safetensors({"array": mask})), ("a.npy", npy(mask)),
+    ):  # fmt: skip
+        assert_array_equal(matrices(name, content)["array"], mask)
+
+
+def test_each_matrix_of_an_array_is_offered_by_its_index() -> None:
+    heads = np.random.default_rng(1).standard_normal((2, 3, 5, 4)).astype(np.float32)
+    files = {
+        "a.npy": npy(np.asfortranarray(heads)), "a.npz": npz(array=heads),
+        "a.safetensors": save_safetensors({"array": heads}),
+    }  # fmt: skip
+    for name, content in files.items():
+        found = matrices(name, content)
+        assert list(found) == [f"array[{i}, {j}]" for i in range(2) for j in range(3)]
+        for i, j in np.ndindex(2, 3):
+            assert_array_equal(found[f"array[{i}, {j}]"], heads[i, j])
+    assert list(matrices("a.npy", npy(heads[0]))) == ["array[0]", "array[1]", "array[2]"]
+    heads[1, 0, 2, 3] = np.inf
+    left_out = read_matrices("a.npy", npy(heads)).left_out
+    assert left_out == {
+        "array[1, 0]": "entry (2, 3) is inf; expected finite numbers that fit float32"
+    }
+
+
+def test_of_very_many_matrices_the_first_are_offered() -> None:
+    many = np.zeros((300, 1000, 2, 1), np.int8)
+    found = read_matrices("a.npz", npz(few=np.ones((3, 2, 2)), many=many, last=MATRIX))
+    assert len(found.matrices) == MATRICES_LIMIT
+    assert list(found.matrices)[2:4] == ["few[2]", "many[0, 0]"]
+    assert found.more == 3 + 300_000 + 1 - MATRICES_LIMIT
+
+
+def test_tensors_come_in_the_order_of_their_numbers() -> None:
+    names = [f"layers.{i}.{kind}" for i in range(12) for kind in ("keys", "queries")]
+    content = save_safetensors(dict.fromkeys(names, MATRIX))
+    assert list(matrices("a.safetensors", content)) == names
 
 
 def test_long_names_stay_distinct() -> None:
@@ -205,22 +339,22 @@ def test_long_names_are_shown_short_and_distinct() -> None:
 
 def test_what_cannot_be_used_is_left_out_and_named() -> None:
     content = zipped({
-        "q.npy": npy(MATRIX), "mask.npy": npy(np.eye(3, dtype=bool)), "names.npy": pickled(),
+        "q.npy": npy(MATRIX), "waves.npy": npy(np.eye(3, dtype=complex)), "names.npy": pickled(),
         "bias.npy": npy(np.ones(7)),
     })  # fmt: skip
     found = read_matrices("a.npz", content)
     assert list(found.matrices) == ["q"]
     assert_array_equal(found.matrices["q"], MATRIX)
-    assert list(found.left_out) == ["names", "mask", "bias"]
+    assert list(found.left_out) == ["waves", "names", "bias"]
     assert "pickle" in found.left_out["names"]
-    assert "dtype bool" in found.left_out["mask"]
+    assert "dtype complex128" in found.left_out["waves"]
     assert "shape (7,)" in found.left_out["bias"]
-    tensors = {"w": MATRIX, "mask": np.eye(3, dtype=bool)}
+    tensors = {"w": MATRIX, "waves": np.eye(3, dtype=np.complex64)}
     found = read_matrices("a.safetensors", save_safetensors(tensors))
-    assert (list(found.matrices), list(found.left_out)) == (["w"], ["mask"])
+    assert (list(found.matrices), list(found.left_out)) == (["w"], ["waves"])
 
 
-@given(st.binary(max_size=200), st.sampled_from(["npy", "npz", "csv", "safetensors"]))
+@given(st.binary(max_size=200), st.sampled_from(["npy", "npz", "csv", "tsv", "safetensors"]))
 @settings(max_examples=150, deadline=None)
 def test_any_bytes_end_in_a_matrix_or_a_sentence(content: bytes, kind: str) -> None:
     for raw in (content, b"\x93NUMPY\x01\x00" + content, npz(a=MATRIX)[:40] + content):
