@@ -1,6 +1,7 @@
 """Build the static site: the notebooks executed, a landing page, and every asset beside them.
 
-`python website/build.py` writes site/, which opens from a file, a USB stick or any web server.
+`python website/build.py` writes site/, which opens from a file, a USB stick or any web server;
+`--instrument FILE` writes the instrument alone, one page that needs nothing beside it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
+from quantlab.dashboard import browser
 from quantlab.dashboard.explorers.density import density_explorer
 
 HERE = Path(__file__).parent
@@ -35,6 +37,9 @@ KERNEL = "kernel"
 _LOADS_BOKEH = ("views.load_notebook()", "pn.extension(")
 _NEEDS_KERNEL = "<p class='note'>This needs a running kernel: <code>make lab</code>.</p>"
 _LIMIT_BYTES = 40_000_000
+#: Scripts of the instrument: what its worker computes with too, and what only its page has.
+_COMPUTING = ("special", "laws", "exact", "books", "factors", "measure")
+_SHOWING = ("numbers", "address", "pictures", "page")
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,31 @@ def build(target: Path, notebooks: Sequence[Path]) -> list[Page]:
     script, division = components(density_explorer(rho=0.8))
     cards = "\n".join(_card(page) for page in pages)
     (target / "index.html").write_text(_fill("index.html", density=division + script, cards=cards))
+    (target / "instrument.html").write_text(instrument())
 
     found = list(problems(target))
     if found:
         raise ValueError("the site is not whole:\n" + "\n".join(found))
     return pages
+
+
+def instrument() -> str:
+    """The instrument: one page that holds its style, its scripts and its table of codebooks.
+
+    The density's formulas are the dashboard's own script, dashboard/browser/density.js.
+    """
+
+    def text(name: str) -> str:
+        return (HERE / "instrument" / name).read_text()
+
+    def scripts(names: Sequence[str]) -> str:
+        return "\n".join(text(f"{name}.js") for name in names)
+
+    return _fill(
+        "instrument/instrument.html", style=text("instrument.css"),
+        core=browser.read("density.js") + scripts(_COMPUTING), worker=text("worker.js"),
+        table=text("bilinear.json"), page=scripts(_SHOWING),
+    )  # fmt: skip
 
 
 def read(path: Path) -> Page:
@@ -204,8 +229,15 @@ def _urls(style: str) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the static site.")
     parser.add_argument("--output", type=Path, default=ROOT / "site", help="default: site/")
+    parser.add_argument(
+        "--instrument", type=Path, metavar="FILE", help="write the instrument alone"
+    )
     parser.add_argument("notebooks", type=Path, nargs="*", help="default: all of notebooks/")
     options = parser.parse_args(arguments)
+    if options.instrument:
+        options.instrument.write_text(instrument())
+        print(f"{options.instrument}: {options.instrument.stat().st_size / 1e3:.0f} kB")
+        return 0
     notebooks = options.notebooks or sorted((ROOT / "notebooks").glob("*.ipynb"))
     try:
         pages = build(options.output, notebooks)

@@ -1,4 +1,4 @@
-// The Gaussian pair's optimal point density, as quantlab.density computes it.
+// Optimal point densities, the Gaussian pair's above all, as quantlab.density computes them.
 // Everything here is a pure function; u is in standard deviations.
 const quantlab = (globalThis.quantlab ??= (() => {
   // Gauss-Legendre nodes and weights on [-1, 1], by Newton on the Legendre recurrence
@@ -19,8 +19,9 @@ const quantlab = (globalThis.quantlab ??= (() => {
   }
   const [NODES, WEIGHTS] = legendre(16);
   const CRITICAL_RHO = 1 / Math.sqrt(3);
-  // panels on u > 0, geometric towards 0 for the |u|^(2/3) cusp at |rho| = 1
-  const EDGES = Float64Array.from({length: 68}, (_, i) => (i === 0 ? 0 : Math.SQRT2 ** (i - 57)));
+  // panels on u > 0 up to sqrt(2)^last, geometric towards 0 for the |u|^(2/3) cusp at |rho| = 1
+  const geometric = (last) => Float64Array.from({length: 58 + last}, (_, i) => (i === 0 ? 0 : Math.SQRT2 ** (i - 57)));
+  const EDGES = geometric(10);
 
   // e^(-u^2/6) ((1 - rho^2) + rho^2 u^2)^(1/3)
   function unnormalized(u, rho) {
@@ -28,56 +29,63 @@ const quantlab = (globalThis.quantlab ??= (() => {
     return Math.exp(-u * u / 6) * Math.cbrt(a + b * u * u);
   }
 
-  function integral(left, right, rho) {
-    const half = 0.5 * (right - left), middle = 0.5 * (right + left);
-    let sum = 0;
-    for (let i = 0; i < 16; i++) sum += WEIGHTS[i] * unnormalized(middle + half * NODES[i], rho);
-    return half * sum;
+  // The density proportional to the even function `shape`, whose mass ends within `edges`
+  function pointDensity(shape, edges = EDGES) {
+    const last = edges.length - 1;
+
+    function integral(left, right) {
+      const half = 0.5 * (right - left), middle = 0.5 * (right + left);
+      let sum = 0;
+      for (let i = 0; i < 16; i++) sum += WEIGHTS[i] * shape(middle + half * NODES[i]);
+      return half * sum;
+    }
+
+    // integrals over [0, edges[i]]; the last one is Z / 2
+    const table = new Float64Array(edges.length);
+    for (let i = 1; i <= last; i++) table[i] = table[i - 1] + integral(edges[i - 1], edges[i]);
+    const total = table[last], normalizer = 2 * total;
+
+    // into `out`
+    function density(u, out = new Float64Array(u.length)) {
+      for (let i = 0; i < u.length; i++) out[i] = shape(u[i]) / normalizer;
+      return out;
+    }
+
+    // F^-1((i - 1/2) / K): the companding design's centres, by safeguarded Newton steps
+    function centers(K) {
+      const out = new Float64Array(K);
+      let panel = 0;
+      for (let i = K >> 1; i < K; i++) {
+        const target = ((2 * i + 1) / K - 1) * total;
+        while (panel < last - 1 && table[panel + 1] <= target) panel++;
+        let low = edges[panel], high = edges[panel + 1], u = 0.5 * (low + high);
+        for (let step = 0; step < 60 && target > 0; step++) {
+          const excess = table[panel] + integral(edges[panel], u) - target;
+          if (excess < 0) low = u; else high = u;
+          let next = u - excess / shape(u);
+          if (!(next > low && next < high)) next = 0.5 * (low + high);
+          if (Math.abs(next - u) <= 4e-16 * Math.max(1, u)) break;
+          u = next;
+        }
+        out[i] = target > 0 ? u : 0;
+        out[K - 1 - i] = -out[i];
+      }
+      return out;
+    }
+
+    return {normalizer, density, centers};
   }
 
-  // integrals over [0, EDGES[i]]; the last one is Z / 2
-  function cumulative(rho) {
-    const total = new Float64Array(EDGES.length);
-    for (let i = 1; i < EDGES.length; i++) total[i] = total[i - 1] + integral(EDGES[i - 1], EDGES[i], rho);
-    return total;
-  }
-
-  const normalizer = (rho) => 2 * cumulative(rho)[EDGES.length - 1];
-
-  // l*(u; rho) into `out`
-  function density(u, rho, out = new Float64Array(u.length)) {
-    const z = normalizer(rho);
-    for (let i = 0; i < u.length; i++) out[i] = unnormalized(u[i], rho) / z;
-    return out;
-  }
+  // l*(u; rho)
+  const gaussian = (rho) => pointDensity((u) => unnormalized(u, rho));
+  const normalizer = (rho) => gaussian(rho).normalizer;
+  const density = (u, rho, out) => gaussian(rho).density(u, out);
+  const centers = (rho, K) => gaussian(rho).centers(K);
 
   function peaks(rho) {
     if (Math.abs(rho) <= CRITICAL_RHO) return [0];
     const u = Math.sqrt(3 - 1 / (rho * rho));
     return [-u, u];
-  }
-
-  // F^-1((i - 1/2) / K): the companding design's centres, by safeguarded Newton steps
-  function centers(rho, K) {
-    const table = cumulative(rho), total = table[EDGES.length - 1];
-    const out = new Float64Array(K);
-    let panel = 0;
-    for (let i = K >> 1; i < K; i++) {
-      const target = ((2 * i + 1) / K - 1) * total;
-      while (panel < EDGES.length - 2 && table[panel + 1] <= target) panel++;
-      let low = EDGES[panel], high = EDGES[panel + 1], u = 0.5 * (low + high);
-      for (let step = 0; step < 60 && target > 0; step++) {
-        const excess = table[panel] + integral(EDGES[panel], u, rho) - target;
-        if (excess < 0) low = u; else high = u;
-        let next = u - excess / unnormalized(u, rho);
-        if (!(next > low && next < high)) next = 0.5 * (low + high);
-        if (Math.abs(next - u) <= 4e-16 * Math.max(1, u)) break;
-        u = next;
-      }
-      out[i] = target > 0 ? u : 0;
-      out[K - 1 - i] = -out[i];
-    }
-    return out;
   }
 
   // c of mse / k -> c / K_X^2 + c / K_Y^2 at unit variances
@@ -89,5 +97,8 @@ const quantlab = (globalThis.quantlab ??= (() => {
     return 2 * k * leadingConstant(rho) / energy;
   }
 
-  return {CRITICAL_RHO, normalizer, density, peaks, centers, leadingConstant, asymptoteAtOne};
+  return {
+    NODES, WEIGHTS, CRITICAL_RHO, geometric, pointDensity, unnormalized,
+    normalizer, density, peaks, centers, leadingConstant, asymptoteAtOne,
+  };
 })());
