@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 help:
 	@echo "make dashboard [PORT=5006]   serve the dashboard"
-	@echo "make lab                     open the notebooks in JupyterLab"
+	@echo "make lab [PORT=8888] [ARGS=--no-browser]   open the notebooks in JupyterLab"
 	@echo "make test                    run every test, the browser tests included"
 	@echo "make site                    the course as a folder of pages that need no server: site/index.html"
 	@echo "make reproduce               the paper's claims beside ours, half an hour; QUICK=1: two minutes"
@@ -21,8 +21,9 @@ help:
 dashboard: $(VENV)/.dashboard
 	$(BIN)/quantlab dashboard --port $(PORT) --address $(ADDRESS)
 
+lab: PORT = 8888
 lab: $(VENV)/.lab
-	$(BIN)/quantlab lab
+	$(BIN)/quantlab lab --port $(PORT) $(ARGS)
 
 test: $(VENV)/.test
 	$(BIN)/python tests/browser/chromium.py

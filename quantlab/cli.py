@@ -1,4 +1,4 @@
-"""The command line: quantlab dashboard | lab | reproduce."""
+"""The command line: quantlab dashboard | lab | reproduce | measure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,9 +19,15 @@ from quantlab import __version__
 #: Environment variable of the dashboard's password.
 PASSWORD = "QUANTLAB_PASSWORD"
 
+_COPY = "quantlab-notebooks"
+_SHOWN_ON = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 when it did what it says."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["lab"] and not {"-h", "--help"} & set(given):
+        return _lab(given[1:])  # options too are JupyterLab's own
     parser = argparse.ArgumentParser(
         prog="quantlab", description="Optimal scalar quantization for matrix multiplication."
     )
@@ -29,9 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     _add_dashboard(commands)
 
-    lab = commands.add_parser("lab", help="open the notebooks in JupyterLab")
-    lab.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to JupyterLab")
-    lab.set_defaults(run=_lab)
+    commands.add_parser(
+        "lab",
+        help="open the notebooks in JupyterLab",
+        usage="quantlab lab [OPTION OF JUPYTERLAB ...]",
+        description="Open the notebooks in JupyterLab; all options are passed on to it, as in "
+        "quantlab lab --no-browser --port 9000. In a repository its notebooks are opened; else a "
+        f"copy of them in the folder {_COPY}, which keeps what you change there.",
+    )
 
     from quantlab.experiments.command import add_reproduce
     from quantlab.gemm.cuda import device_name
@@ -39,10 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     add_reproduce(commands)
     # torch takes a second to say whether there is a GPU: asked only where the answer matters
-    given = sys.argv[1:] if argv is None else argv
     add_measure(commands, device_name() if "measure" in given else None)
 
-    options = parser.parse_args(argv)
+    options = parser.parse_args(given)
     return options.run(options)
 
 
@@ -210,20 +221,32 @@ def _dashboard(options: argparse.Namespace) -> int:
     return 0
 
 
-def _lab(options: argparse.Namespace) -> int:
-    notebooks = Path(__file__).parent.parent / "notebooks"
-    if not notebooks.is_dir():
-        print(f"the notebooks come with the repository; {notebooks} is not there", file=sys.stderr)
-        return 1
+def _lab(arguments: Sequence[str]) -> int:
     if not _installed("jupyterlab", "lab"):
         return 1
-    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={notebooks}"]
+    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={_notebooks()}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # in a container; the server still listens on loopback only
+    # without a display there is no browser to open: JupyterLab says its address
+    if sys.platform == "linux" and not any(map(os.environ.get, _SHOWN_ON)):
+        command.append("--no-browser")
     try:
-        return subprocess.call([*command, *options.arguments])
+        return subprocess.call([*command, *arguments[arguments[:1] == ["--"] :]])
     except KeyboardInterrupt:
         return 0
+
+
+def _notebooks() -> Path:
+    """The repository's folder, or a copy here of those in the wheel."""
+    packaged = Path(__file__).parent / "notebooks"
+    if not packaged.is_dir():
+        return packaged.parents[1] / "notebooks"
+    copy = Path.cwd() / _COPY
+    copy.mkdir(exist_ok=True)
+    for notebook in packaged.glob("*.ipynb"):
+        if not (copy / notebook.name).exists():
+            shutil.copyfile(notebook, copy / notebook.name)
+    return copy
 
 
 def _installed(module: str, extra: str) -> bool:

@@ -121,7 +121,7 @@ def finite_size_critical_rho(n_levels: int, inner_dim: int = 1) -> float:
     check.count(inner_dim, "inner_dim")
 
     def excess(rho: float) -> float:
-        book, _ = design_bilinear(GaussianPair(rho), k, inner_dim)
+        book, _ = design_bilinear(GaussianPair(rho), k, inner_dim, symmetric=True)
         inner, outer = np.diff(book.centers[(k - 1) // 2 :])[:2]
         return float(inner / outer - 1)
 

@@ -1,8 +1,11 @@
 """design_bilinear: the reference table, the optimality conditions, and every other design."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import ndtr
 
 import quantlab as ql
 from quantlab.design._product_error import ProductError, minimize
@@ -85,7 +88,7 @@ def test_perfect_correlation(rho):
 
 
 def test_trace_falls_and_codebooks_are_symmetric_and_saved_with_it(tmp_path):
-    cb_x, cb_y = ql.design_bilinear(ql.GaussianPair(0.95), (9, 6), 256)
+    cb_x, cb_y = ql.design_bilinear(ql.GaussianPair(0.95), (9, 6), 256, symmetric=True)
     trace = cb_x.info["trace"]
     assert len(trace) > 2
     assert np.all(np.diff(trace) < 0)
@@ -121,12 +124,77 @@ def test_random_restarts_find_nothing_better():
             assert cb_x.info["nmse"] <= point.nmse * (1 + 1e-9)
 
 
-def test_lopsided_codebooks_win_where_they_may():
-    pair = ql.GaussianPair(0.99)
-    odd, free = (
-        ql.design_bilinear(pair, 3, 256, symmetric=flag)[0].info["nmse"] for flag in (True, False)
+# rho, K, k: error of the best pair over that of the best symmetric one
+LOPSIDED = [
+    (0.95, 7, 64, 0.868), (0.999, 6, 100, 0.812), (-0.9, 8, 16, 0.992),
+    (0.95, 3, 64, 0.5034), (0.3, 2, 64, 0.7007), (0.8, 16, 256, 1.0), (0.97, (3, 5), 16, 0.67),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", LOPSIDED, ids=str)
+def test_the_better_of_symmetric_and_lopsided(row):
+    rho, n_levels, inner_dim, ratio = row
+    pair = ql.GaussianPair(rho)
+    odd, free, auto = (
+        ql.design_bilinear(pair, n_levels, inner_dim, symmetric=flag)[0].info
+        for flag in (True, False, "auto")
     )
-    assert free < 0.8 * odd
+    assert odd["symmetric"] is True
+    assert auto["symmetric"] is (ratio == 1)
+    assert auto["nmse"] / odd["nmse"] <= ratio + 1e-3
+    assert auto["nmse"] <= free["nmse"] * (1 + 3e-4)
+    assert ql.design_bilinear(pair, n_levels, inner_dim)[0].info["nmse"] == auto["nmse"]
+
+
+def test_random_lopsided_restarts_find_nothing_better():
+    rng = np.random.default_rng(7)
+    for rho, n_levels, inner_dim in ((0.8, 4, 256), (-0.95, 5, 64), (0.97, 3, 1)):
+        pair = ql.GaussianPair(rho)
+        best = ql.design_bilinear(pair, n_levels, inner_dim)[0].info["nmse"]
+        problem = ProductError(pair, (n_levels, n_levels), inner_dim)
+        for _ in range(8):
+            c = np.sort(rng.normal(scale=1.5, size=(2, n_levels)))
+            theta = np.concatenate([part for v in c for part in (v, (v[1:] + v[:-1]) / 2)])
+            point, _ = minimize(problem, problem.best_centers(problem.at(theta), 3))
+            assert best <= point.nmse * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(("rho", "n_levels", "k"), [(0.99, 2, 16), (0.999, 4, 64), (1.0, 3, 64)])
+def test_what_the_error_is_said_to_be_it_is(rho, n_levels, k):
+    """Centres that run away weigh the rounding of probabilities: an error 120 times too small."""
+    cb_x, cb_y = ql.design_bilinear(ql.GaussianPair(rho), n_levels, k, symmetric=False)
+    rho = min(rho, 1 - 1e-9)
+    s = np.sqrt(1 - rho * rho)
+    c, t = cb_y.centers, cb_y.thresholds
+
+    def moments(x):  # E[Yq | x], E[Yq^2 | x], E[Y Yq | x]: sums of positive terms, both tails exact
+        z = np.concatenate([[-np.inf], (t - rho * x) / s, [np.inf]])
+        p = np.where(z[:-1] > 0, ndtr(-z[:-1]) - ndtr(-z[1:]), ndtr(z[1:]) - ndtr(z[:-1]))
+        y = rho * x * p - s * np.diff(np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
+        return p @ c, p @ c**2, y @ c
+
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    # Y's thresholds are steps of the conditional moments, s wide
+    near = [v / rho + s * u for v in t for u in np.linspace(-9, 9, 41)]
+    edges = np.unique(np.concatenate([np.linspace(-12, 12, 481), cb_x.thresholds, near]))
+    square = mean = 0.0
+    for low, high in pairwise(edges):
+        q = cb_x.centers[np.searchsorted(cb_x.thresholds, (low + high) / 2)]
+        for u, w in zip(nodes, weights, strict=True):
+            x = (low + high) / 2 + (high - low) / 2 * u
+            f = w * (high - low) / 2 * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+            first, second, product = moments(x)
+            square += f * (x * x * (rho**2 * x * x + s * s) - 2 * x * q * product + q * q * second)
+            mean += f * (rho * x * x - q * first)
+    energy = k * (1 + 2 * rho**2) + k * (k - 1) * rho**2
+    assert_allclose(cb_x.info["nmse"], (k * square + k * (k - 1) * mean**2) / energy, rtol=2e-6)
+
+
+def test_symmetric_is_one_of_three():
+    with pytest.raises(ValueError, match="symmetric must be True, False or \"auto\"; got 'best'"):
+        ql.design_bilinear(ql.GaussianPair(0.5), 4, symmetric="best")
+    with pytest.raises(ValueError, match="symmetric must be True"):
+        ql.design_bilinear(ql.GaussianPair(0.5), 4, symmetric=[])
 
 
 @pytest.mark.parametrize("symmetric", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from numpy.testing import assert_allclose
@@ -60,6 +61,58 @@ def test_it_runs_as_a_module() -> None:
         [sys.executable, "-m", "quantlab.cli", "--help"], capture_output=True, text=True, check=True
     )
     assert "dashboard" in out.stdout
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[list[str]]:
+    """The commands that would start JupyterLab."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(cli.subprocess, "call", lambda command: commands.append(command) or 0)
+    for name in ("WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", ":0")
+    return commands
+
+
+@pytest.mark.parametrize("mark", [[], ["--"]])
+def test_lab_passes_all_on_to_jupyterlab(mark, opened) -> None:
+    assert cli.main(["lab", *mark, "--no-browser", "--port", "9000", "05_bias_and_gain.ipynb"]) == 0
+    (command,) = opened
+    assert command[-4:] == ["--no-browser", "--port", "9000", "05_bias_and_gain.ipynb"]
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert f"--notebook-dir={Path(quantlab.__file__).parents[1] / 'notebooks'}" in command
+
+
+def test_lab_opens_no_browser_without_a_display(opened, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    cli.main(["lab"])
+    monkeypatch.delenv("DISPLAY")
+    cli.main(["lab"])
+    assert ["--no-browser" in command for command in opened] == [False, True]
+
+
+def test_lab_keeps_what_was_changed_in_the_copy(opened, tmp_path, monkeypatch) -> None:
+    packaged = tmp_path / "wheel" / "quantlab"
+    (packaged / "notebooks").mkdir(parents=True)
+    for name in ("00.ipynb", "01.ipynb"):
+        (packaged / "notebooks" / name).write_text("as it came")
+    monkeypatch.setattr(cli, "__file__", str(packaged / "cli.py"))
+    monkeypatch.chdir(tmp_path)
+    copy = tmp_path / "quantlab-notebooks"
+    copy.mkdir()
+    (copy / "01.ipynb").write_text("mine")
+    assert cli.main(["lab"]) == 0
+    assert f"--notebook-dir={copy}" in opened[0]
+    assert [(copy / name).read_text() for name in ("00.ipynb", "01.ipynb")] == [
+        "as it came",
+        "mine",
+    ]
+
+
+def test_lab_says_what_it_is_when_asked(capsys) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["lab", "--help"])
+    assert "passed on to it" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what is packaged: building leaves traces beside the sources."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("quantlab", "dashboard"):
+    for name in ("quantlab", "dashboard", "notebooks"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
@@ -60,7 +60,8 @@ def test_a_wheel_holds_quantlab_and_no_other_name(wheel: Path, checkout: Path) -
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"quantlab"}
     packaged = {Path(name) for name in names}
-    for folder, inside in (("quantlab", "quantlab"), ("dashboard", "quantlab/dashboard")):
+    for folder in ("quantlab", "dashboard", "notebooks"):
+        inside = Path("quantlab") / (folder if folder != "quantlab" else "")
         for path in (checkout / folder).rglob("*"):
             if path.is_file():
                 assert inside / path.relative_to(checkout / folder) in packaged
@@ -81,6 +82,13 @@ def test_the_wheel_serves_beside_a_dashboard_of_ones_own(wheel: Path, tmp_path: 
         cwd=here,
     )  # fmt: skip
     assert shown.split()[0] == "Column"
+
+    # JupyterLab itself is asked which of these it took
+    asked = run(scripts / "quantlab", "lab", "--", "--no-browser", "--version", cwd=here)
+    assert asked == run(scripts / "python", "-m", "jupyterlab", "--version")
+    assert {path.name for path in (here / "quantlab-notebooks").iterdir()} == {
+        path.name for path in (ROOT / "notebooks").glob("*.ipynb")
+    }
 
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -70,6 +70,8 @@ def splitting_explorer(n_levels: int = 8, inner_dim: int = 256, rho: float = 0.5
 
 def _centers(rhos: np.ndarray, n_levels: int, inner_dim: int) -> tuple[np.ndarray, np.ndarray]:
     """Centres (rho, K) for A and for B; of two alike optima, the one that has B reach further."""
-    books = [design_bilinear(GaussianPair(rho), n_levels, inner_dim) for rho in rhos]
+    books = [
+        design_bilinear(GaussianPair(rho), n_levels, inner_dim, symmetric=True) for rho in rhos
+    ]
     ordered = [sorted((x.centers, y.centers), key=lambda c: c[-1]) for x, y in books]
     return np.array([a for a, _ in ordered]), np.array([b for _, b in ordered])

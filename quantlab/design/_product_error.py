@@ -13,6 +13,7 @@ from quantlab.pairs.base import FloatArray
 _DIFFERENCE = 1e-5  # of a conditional standard deviation, for d/dt of the conditional moments
 _MAX_STEPS = 150
 _FLAT = 1e-14  # stop when the model promises a smaller relative fall
+_RESOLVED = 1e-6  # of nmse: what the rounding of the cells' probabilities may change
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,12 @@ class ProductError:
 
     def ordered(self, theta: FloatArray) -> bool:
         return all(bool(np.all(np.diff(part) > 0)) for part in self.split(theta))
+
+    def resolved(self, point: Point) -> bool:
+        """Whether float64 tells nmse: rounding of P at far centres is weighed by their squares."""
+        c_x, _, c_y, _ = self.split(point.theta)
+        rounding = np.finfo(float).eps * np.max(c_x**2) * np.max(c_y**2) / self.scale
+        return bool(rounding < _RESOLVED * point.nmse)
 
     def at(self, theta: FloatArray) -> Point:
         _, t_x, _, t_y = self.split(theta)
@@ -203,7 +210,7 @@ def minimize(problem: ProductError, start: Point) -> tuple[Point, list[float]]:
                 if problem.ordered(theta):
                     # large k makes E[e] a curved, stiff valley: exact centres follow its floor
                     trial = problem.best_centers(problem.at(theta), 1)
-                    if trial.nmse < point.nmse:
+                    if trial.nmse < point.nmse and problem.resolved(trial):
                         break
             damping = max(damping * 8, 1e-6)
         else:
