@@ -19,14 +19,14 @@ _INDEX_NAMES = ("id", "index", "unnamed: 0")
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers (m, n); why the file's first column is not among them; what else may be an index.
+    """Numbers (m, n), and why the file's first column may be an index; empty if it is like others.
 
-    `left_out` and `index` go on after "the first column" and are empty where all is data.
+    `index` goes on after "the first column"; `left_out`: that column is not among the numbers.
     """
 
     numbers: np.ndarray
-    left_out: str = ""
-    index: str = ""
+    index: str
+    left_out: bool
 
 
 def read_table(raw: bytes) -> Table:
@@ -87,8 +87,8 @@ def read_table(raw: bytes) -> Table:
         raise ValueError(f"row {cells.line_num}: {error}") from None
     found = np.array(rows)
     if skip:
-        return Table(found, "holds words" if words else "has no name, as an index has none")
-    return Table(found, index=_index(found, header[0] if header else ""))
+        return Table(found, "holds words" if words else "has no name", left_out=True)
+    return Table(found, _index(found, header[0] if header else ""), left_out=False)
 
 
 def _is_header(row: list[str], first: list[str], mark: str) -> bool:

@@ -24,14 +24,15 @@ Matrix = NDArray[np.float32]
 class Contents:
     """A file's matrices by name, as finite float32, and for each other array why it is left out.
 
-    `more` counts the matrices beyond the first `MATRICES_LIMIT`; `index` says why the first
-    column of a table may be an index ("counts 0, 1, 2, …"), empty where it looks like data.
+    `more` counts the matrices beyond the first `MATRICES_LIMIT`; `index` and `index_left_out` are
+    a table's: why its first column may be an index, and whether the matrix is without it.
     """
 
     matrices: dict[str, Matrix]
     left_out: dict[str, str]
     more: int = 0
     index: str = ""
+    index_left_out: bool = False
 
 
 def read_matrices(name: str, content: bytes, limit: int | None = None) -> Contents:
@@ -61,8 +62,8 @@ def read_matrices(name: str, content: bytes, limit: int | None = None) -> Conten
     kind = name.rsplit(".", 1)[-1].lower() if "." in name else ""
     if kind in TABLES:
         table = read_table(content)
-        left_out = {"the first column": f"it {table.left_out}"} if table.left_out else {}
-        return Contents({"table": _matrix(table.numbers)}, left_out, index=table.index)
+        matrices = {"table": _matrix(table.numbers)}
+        return Contents(matrices, {}, index=table.index, index_left_out=table.left_out)
     readers: dict[str, Callable[[bytes], Arrays]] = {
         "npy": lambda raw: ({"array": read_npy(raw)}, {}),
         "npz": lambda raw: read_npz(raw, limit),

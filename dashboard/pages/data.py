@@ -180,7 +180,7 @@ class DataPage:
         for name, found in files.items():
             labels = shown(list(found.matrices))
             self.files[name] = dict(zip(labels, found.matrices.values(), strict=True))
-            self.first_columns[name].ask(found.index)
+            self.first_columns[name].ask(found.index, found.index_left_out)
             self.arrays[name].param.update(options=labels, value=labels[0], visible=len(labels) > 1)
         if not waits:
             self.deliver(self._pair_up)
@@ -231,7 +231,8 @@ class DataPage:
     def _pair_up(self) -> None:
         """A and B as the controls say, if they fit."""
         self._pairing = False
-        self.status.text, self._news = self._news, ""
+        news, self._news = self._news, ""
+        self.status.text = news
         one = self.mode.value == ONE
         self.second.visible = not one
         a = self._chosen("A")
@@ -248,6 +249,7 @@ class DataPage:
                 f"{a.shape[1]:,}, B {b.shape[0]:,} × {b.shape[1]:,}); a product needs them equal."
                 + hint
             )
+            self.status.text = f"{news} {self.status.text}"
             return
         self.look_text.text = "Looking at them …"
         self.background.run(

@@ -82,7 +82,7 @@ def test_an_index_is_told_and_goes_by_a_click(dashboard: Dashboard, tmp_path: Pa
     inputs.nth(1).set_input_files(tmp_path / "b.npy")
     expect(page.get_by_role("combobox", name="Array in the file of B")).to_have_text("array[0]")
     inputs.nth(0).set_input_files(tmp_path / "pandas.csv")
-    expect(page.get_by_text("Left out: the first column: it has no name")).to_be_visible()
+    expect(page.get_by_text("The first column of A has no name: it is left out.")).to_be_visible()
     expect(page.get_by_text("A is 64 × 3 and B 3 × 80.")).to_be_visible()
     inputs.nth(0).set_input_files(tmp_path / "again.csv")
     expect(page.get_by_text("A has 4 columns and B 3 rows")).to_be_visible()

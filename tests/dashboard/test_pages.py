@@ -89,6 +89,7 @@ def test_matrices_that_do_not_fit_are_told_with_the_remedy() -> None:
     page.mode.value = ONE
     upload(page, "A", A)
     until(lambda: "A is 96 × 64 and B 64 × 96" in page.look_text.text)
+    assert not page.second.visible
     session.close()
 
 
@@ -137,11 +138,11 @@ def test_an_index_of_pandas_is_told_and_one_in_question_goes_by_a_click() -> Non
     until(lambda: "B" in page.files)
     upload(page, "A", f",{names}\n{table}\n".encode(), "pandas.csv")
     until(lambda: "A is 96 × 64 and B 64 × 80" in page.look_text.text)
-    assert "Left out: the first column: it has no name" in page.status.text
-    assert not found.view.visible
+    assert found.sentence.text == "The first column of A has no name: it is left out."
+    assert (found.view.visible, found.button.visible) == (True, False)
     upload(page, "A", table.encode(), "a.csv")
     until(lambda: "A has 65 columns and B 64 rows" in page.status.text)
-    assert found.view.visible
+    assert (found.view.visible, found.button.visible) == (True, True)
     assert found.sentence.text == (
         "The first column of A counts 0, 1, 2, … and may be an index. It is taken as data."
     )
@@ -165,6 +166,9 @@ def test_very_many_matrices_are_told_by_their_number() -> None:
     upload(page, "A", np.ones((2, 300, 3, 2), np.int8))
     until(lambda: "The first 512 of 600 matrices are offered." in page.status.text)
     assert page.arrays["A"].options[301] == "array[1, 1]"
+    upload(page, "B", np.ones((2, 300, 3, 2), np.int8))
+    until(lambda: "A has 2 columns and B 3 rows" in page.status.text)
+    assert "The first 512 of 600 matrices are offered." in page.status.text
     session.close()
 
 

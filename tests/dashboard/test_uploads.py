@@ -222,8 +222,7 @@ def test_a_header_is_a_row_without_a_number() -> None:
 def test_an_index_is_left_out_and_named(content: bytes, why: str) -> None:
     found = read_matrices("a.csv", content)
     assert_array_equal(found.matrices["table"], [[1, 2], [3, 4]])
-    assert why in found.left_out["the first column"]
-    assert found.index == ""
+    assert (found.index, found.index_left_out) == (why, True)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +243,7 @@ def test_what_may_be_an_index_is_taken_and_pointed_out(content: bytes, why: str)
     found = read_matrices("a.csv", content)
     rows = [line.split(b",") for line in content.splitlines() if line[-1:].isdigit()]
     assert_array_equal(found.matrices["table"], np.array(rows, float))
-    assert (found.index, found.left_out) == (why, {})
+    assert (found.index, found.index_left_out) == (why, False)
 
 
 def test_numbers_in_quotes_and_tabs_are_read() -> None:
