@@ -7,6 +7,7 @@ import io
 import re
 from dataclasses import dataclass
 from itertools import islice
+from typing import TextIO
 
 import numpy as np
 
@@ -41,9 +42,12 @@ def read_table(raw: bytes) -> Table:
         Says which cell, row or size is not as expected.
     """
     try:
-        text = io.StringIO(raw.decode("utf-8-sig"), newline=None)
+        return _table(io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig"))
     except UnicodeDecodeError:
         raise ValueError("expected a table of numbers as text; the file is not text") from None
+
+
+def _table(text: TextIO) -> Table:
     first = list(islice(filter(str.strip, text), 2))
     if not first:
         raise ValueError("the table is empty")

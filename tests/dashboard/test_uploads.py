@@ -117,6 +117,7 @@ HOSTILE = {
         "a.safetensors", tensor(dtype=["F32"], shape=[4], data_offsets=[0, 16]), "damaged: invalid",
     ),
     "not text": ("a.csv", b"\xff\xfe\x00\x01", "not text"),
+    "not text in the end": ("a.csv", b"1,2\n" * 9999 + b"\xff", "the file is not text"),
     "safetensors cut": ("a.safetensors", b"\x00\x01", "damaged: header too small"),
     "safetensors header too long": (
         "a.safetensors", struct.pack("<Q", 2**62) + b"{}", "header claims",
