@@ -89,6 +89,7 @@ def balance(pair: EmpiricalPair | tuple[ArrayLike, ArrayLike]) -> Basis:
     0.52
     """
     data = pair if isinstance(pair, EmpiricalPair) else EmpiricalPair(*pair)
+    data, e_x, e_y = data.unit()
     a, b = data.a.astype(np.float64), data.b.astype(np.float64)
     left, right = second_moment(a), second_moment(b.T)
     # T = L^-T U S^(1/2) with L L^T = Sigma_A and L^T Sigma_B L = U S^2 U^T: both moments become S
@@ -100,7 +101,9 @@ def balance(pair: EmpiricalPair | tuple[ArrayLike, ArrayLike]) -> Basis:
     forward = np.linalg.solve(lower.T, vectors * root) @ rotation
     inverse = rotation.T @ (vectors.T @ lower.T / root[:, None])
     plain = float(np.diag(left) @ np.diag(right))
-    return Basis(forward, inverse, float(common.sum() ** 2 / (common.size * plain)))
+    half = (e_y - e_x) / 2  # of both operands' sizes in the balanced basis
+    ratio = float(common.sum() ** 2 / (common.size * plain))
+    return Basis(forward * 2.0**half, inverse * 2.0**-half, ratio)
 
 
 def second_moment(rows: FloatArray) -> FloatArray:

@@ -100,6 +100,13 @@ class Codebook:
         info = {**self.info, "gain": self.info.get("gain", 1.0) * g}
         return Codebook(self.centers * g, self.thresholds, info)
 
+    def in_units(self, exponent: int) -> Codebook:
+        """The quantizer of 2^exponent x, in that unit: no digit changes."""
+        if exponent == 0:
+            return self
+        centers, thresholds = (np.ldexp(v, exponent) for v in (self.centers, self.thresholds))
+        return Codebook(centers, thresholds, self.info)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers; `Codebook.from_dict` restores every bit."""
         return {

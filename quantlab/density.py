@@ -136,15 +136,15 @@ class PointDensity:
         With rounding="feedback" w is `Pair.feedback_weight`: for elliptical laws the weight at
         rho = 0 times 1 - |rho|, so that l* has one peak at every rho (derived in notebooks/08).
         """
-        if not np.isfinite(pair.mean_square_product):
+        if not np.isfinite(pair.unit()[0].mean_square_product):
             raise ValueError(f"l* needs a finite E[X^2 Y^2] to be integrable; {pair!r} has none")
         if check.rounding(rounding) == "nearest":
-            return cls._cube_root(pair, operand, pair.weight, pair.peaks(operand))
+            return cls._cube_root(pair, operand, "weight", pair.peaks(operand))
         if abs(pair.rho) == 1.0 and is_dataclass(pair):  # all is shared: the limit's shape
             pair = replace(pair, rho=pair.rho * (1 - 2.0**-20))
         # centred normals of any scales add up to one peak
         peaks = (0.0,) if isinstance(pair, NormalMixture) else None
-        return cls._cube_root(pair, operand, pair.feedback_weight, peaks)
+        return cls._cube_root(pair, operand, "feedback_weight", peaks)
 
     @classmethod
     def mse(cls, pair: Pair, operand: Operand = "x") -> PointDensity:
@@ -157,18 +157,19 @@ class PointDensity:
         cls,
         pair: Pair,
         operand: Operand,
-        weight: Callable[[FloatArray, Operand], FloatArray] | None,
+        weight: str | None,
         known_modes: tuple[float, ...] | None,
     ) -> PointDensity:
-        scale = pair.sigma(operand)
-        low, high = pair.support(operand)
+        law = pair.unit()[0]
+        scale = law.sigma(operand)
+        low, high = law.support(operand)
 
         def unnormalized(u: FloatArray) -> FloatArray:
             x = u * scale
-            mass = pair.pdf(x, operand)
-            return np.cbrt(mass if weight is None else mass * weight(x, operand))
+            mass = law.pdf(x, operand)
+            return np.cbrt(mass if weight is None else mass * getattr(law, weight)(x, operand))
 
-        return cls(unnormalized, scale, (low / scale, high / scale), known_modes)
+        return cls(unnormalized, pair.sigma(operand), (low / scale, high / scale), known_modes)
 
     def __call__(self, u: ArrayLike) -> FloatArray:
         """l(u) per standard deviation, at u in standard deviations."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.density import PointDensity, Rounding
 from quantlab.pairs import OPERANDS, Operand, Pair
-from quantlab.pairs.base import FloatArray
+from quantlab.pairs.base import FloatArray, times_power
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,11 @@ def exact_mse(
     for book, name in ((codebook_x, "codebook_x"), (codebook_y, "codebook_y")):
         if not isinstance(book, Codebook):
             raise TypeError(f"{name} must be a Codebook; got {type(book).__name__}")
-    energy = pair.energy(k)
+    law, e_x, e_y = pair.unit()
+    energy = law.energy(k)
     if not np.isfinite(energy):
         raise ValueError(f"the exact error needs a finite E[X^2 Y^2]; {pair!r} has {energy}")
+    codebook_x, codebook_y, pair = codebook_x.in_units(-e_x), codebook_y.in_units(-e_y), law
     mass, first = pair.joint_cells(codebook_x.thresholds, codebook_y.thresholds)
     c_x, c_y = codebook_x.centers, codebook_y.centers
     product = float(c_x @ mass @ c_y)
@@ -129,15 +131,16 @@ def exact_mse(
     variance, bias = _split(square_error, mean_error, k)
     remaining = square_error - d * (2 * with_error - d * square)
     mse_with_gain = sum(_split(remaining, mean_error - d * product, k), 0.0)
+    exponent = 2 * (e_x + e_y)
     return ExactError(
-        mse=variance + bias,
+        mse=times_power(variance + bias, exponent),
         nmse=(variance + bias) / energy,
-        variance=variance,
-        bias=bias,
+        variance=times_power(variance, exponent),
+        bias=times_power(bias, exponent),
         gain=float(1 + d),
-        mse_with_gain=mse_with_gain,
+        mse_with_gain=times_power(mse_with_gain, exponent),
         nmse_with_gain=mse_with_gain / energy,
-        mean_error=float(mean_error),
+        mean_error=times_power(mean_error, e_x + e_y),
         inner_dim=k,
     )
 
@@ -190,12 +193,17 @@ def leading_constant(
     >>> round(leading_constant(pair, density=PointDensity.mse(pair)), 6)
     6.203194
     """
-    weight = pair.weight if check.rounding(rounding) == "nearest" else pair.feedback_weight
+    law, e_x, e_y = pair.unit()
+    weight = law.weight if check.rounding(rounding) == "nearest" else law.feedback_weight
     if density is None:
-        density = PointDensity.optimal(pair, operand, rounding)
+        density = PointDensity.optimal(law, operand, rounding)
         if rounding == "nearest":
-            return (density.scale * density.normalizer) ** 3 / 12
-    return density.scale**3 / 12 * density.integrate(_bennett(pair, operand, density, weight))
+            return times_power((density.scale * density.normalizer) ** 3 / 12, 2 * (e_x + e_y))
+    else:
+        scale = times_power(density.scale, -(e_x if operand == "x" else e_y))
+        density = replace(density, scale=scale)
+    found = density.scale**3 / 12 * density.integrate(_bennett(law, operand, density, weight))
+    return times_power(found, 2 * (e_x + e_y))
 
 
 def _bennett(

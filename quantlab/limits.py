@@ -108,7 +108,7 @@ def limit_nmse(
     rate = _rate(bits)
     if isinstance(matrices, (EmpiricalPair, tuple)):
         pair = matrices if isinstance(matrices, EmpiricalPair) else EmpiricalPair(*matrices)
-        spectrum = product_spectrum(pair)
+        spectrum = product_spectrum(pair.unit()[0])
     else:
         spectrum = check.finite_vector(matrices, "spectrum")
         if spectrum.size == 0 or spectrum.min() < 0:
@@ -145,13 +145,15 @@ def _spent(energy: FloatArray, slope: float) -> tuple[float, float]:
 
 def product_spectrum(pair: EmpiricalPair) -> FloatArray:
     """Singular values of A B / sqrt(m n), k of them, without forming the product."""
+    pair, e_x, e_y = pair.unit()
     a, b = pair.a.astype(np.float64), pair.b.astype(np.float64)
     (m, k), n = a.shape, b.shape[1]
     left = np.asarray(np.linalg.qr(a / math.sqrt(m), mode="r"))
     right = np.asarray(np.linalg.qr(b.T / math.sqrt(n), mode="r"))
     spectrum = np.zeros(k)
     found = np.linalg.svd(left @ right.T, compute_uv=False)
-    spectrum[: found.size] = found
+    with np.errstate(over="ignore", under="ignore"):
+        spectrum[: found.size] = np.ldexp(found, e_x + e_y)
     return spectrum
 
 

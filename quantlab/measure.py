@@ -178,9 +178,11 @@ def measure_trials(
     chosen = _complete(settings)
     m, n = check.count(chosen["m"], "m"), check.count(chosen["n"], "n")
     k = check.count(inner_dim, "inner_dim")
-    energy = pair.energy(k)
+    law, e_x, e_y = pair.unit()
+    energy = law.energy(k)
     if not np.isfinite(energy):
         raise ValueError(f"nmse divides by E[C_ij^2], which must be finite; {pair!r} has {energy}")
+    designs = {name: (x.in_units(-e_x), y.in_units(-e_y)) for name, (x, y) in designs.items()}
     trials, rng = check.count(chosen["trials"], "trials"), check.count(chosen["rng"], "rng", 0)
     backend, fed_back = chosen["backend"], check.rounding(chosen["rounding"]) == "feedback"
     if backend == "cuda":
@@ -188,12 +190,12 @@ def measure_trials(
         from quantlab.measure_cuda import device_trials
 
         device = require_device()
-        yield from device_trials(pair, designs, (m, k, n), trials, rng, device, fed_back)
+        yield from device_trials(law, designs, (m, k, n), trials, rng, device, fed_back)
         return
     # fp32 on the CPU: what is measured is the codebooks' error, not that of matmul's grids
     route = None if backend == "reference" else "fp32"
     for trial in range(trials):
-        a, b = pair.sample_matrices(m, k, n, np.random.default_rng([rng, trial]))
+        a, b = law.sample_matrices(m, k, n, np.random.default_rng([rng, trial]))
         c = a @ b
         row = []
         for books in designs.values():

@@ -214,15 +214,25 @@ def design_report(
     if isinstance(pair, EmpiricalPair):
         if inner_dim is not None:
             raise ValueError(f"inner_dim is for laws: matrices have theirs; got {inner_dim}")
-        law: Pair = pair.gaussian()
-        k, energy = pair.inner_dim, None
-        samples = [(pair.a, pair.b)] if held_out is None else [_checked(*each) for each in held_out]
+        data, e_x, e_y = pair.unit()
+        samples = (
+            [(data.a, data.b)]
+            if held_out is None
+            else [
+                (np.ldexp(a, -e_x), np.ldexp(b, -e_y))
+                for a, b in (_checked(*each) for each in held_out)
+            ]
+        )
         if not samples:
             raise ValueError("held_out must hold at least one pair of matrices; got none")
+        described, pair = repr(pair), data
+        law: Pair = data.gaussian()
+        k, energy = data.inner_dim, None
     else:
         if held_out is not None:
             raise ValueError("held_out is for matrices; a law's error is measured on samples")
         k = check.count(256 if inner_dim is None else inner_dim, "inner_dim")
+        described, pair = repr(pair), pair.unit()[0]
         law, energy = pair, pair.energy(k)
         samples = [
             pair.sample_matrices(128, k, 128, np.random.default_rng([rng, trial]))
@@ -276,7 +286,7 @@ def design_report(
         )
         for row in rows
     )
-    settings = {"pair": repr(pair), "bits": bits, "inner_dim": k, "samples": len(samples)}
+    settings = {"pair": described, "bits": bits, "inner_dim": k, "samples": len(samples)}
     return DesignReport(ranked, settings | {"rng": rng})
 
 

@@ -19,6 +19,7 @@ from quantlab.pairs.base import FloatArray
 # at |rho| = 1 the error has corners where thresholds of X and Y meet: it is smoothed by this much
 _SMOOTHING = 1e-9
 _CENTER_ROUNDS = 3
+_MOST_LOPSIDED = 64  # levels: "auto" tries no more, which would take long and gain little
 
 
 def design_bilinear(
@@ -46,9 +47,10 @@ def design_bilinear(
     inner_dim : int, optional
         k, the number of products summed in one entry of C; None means 1.
     symmetric : bool or "auto"
-        "auto": the better of the two. True: each codebook is symmetric about 0, as the law is;
-        thresholds and centres of X and of Y may still differ from each other, and do at large
-        |rho|. False: no such constraint, and more starts; about four times slower.
+        "auto": the better of the two (up to K = 64; symmetric beyond). True: each codebook is
+        symmetric about 0, as the law is; thresholds and centres of X and of Y may still differ
+        from each other, and do at large |rho|. False: no such constraint, and more starts; about
+        four times slower.
 
     Returns
     -------
@@ -93,12 +95,15 @@ def design_bilinear(
     """
     levels = check.levels(n_levels)
     k = 1 if inner_dim is None else check.count(inner_dim, "inner_dim")
-    if not np.isfinite(pair.mean_square_product):
+    law, e_x, e_y = pair.unit()
+    if not np.isfinite(law.mean_square_product):
         raise ValueError(f"design_bilinear needs a finite E[X^2 Y^2]; {pair!r} has none")
     if not (isinstance(symmetric, bool) or symmetric == "auto"):
         raise ValueError(f'symmetric must be True, False or "auto"; got {symmetric!r}')
-    kinds = (True, False) if symmetric == "auto" else (symmetric,)
-    pair = _smooth(pair)
+    kinds = [symmetric] if isinstance(symmetric, bool) else [True, False]
+    if symmetric == "auto" and max(levels) > _MOST_LOPSIDED:
+        kinds = [True]
+    pair = _smooth(law)
     books = design_lloyd_max(pair, levels, weighted=True)
     best: tuple[ProductError, Point, dict[str, object]] | None = None
     for kind in kinds:
@@ -116,7 +121,8 @@ def design_bilinear(
             if symmetric == "auto" and not kind:
                 break  # the others find nothing better by more than 3e-4
     assert best is not None
-    return _codebooks(*best)
+    cb_x, cb_y = _codebooks(*best)
+    return cb_x.in_units(e_x), cb_y.in_units(e_y)
 
 
 def _smooth(pair: Pair) -> Pair:

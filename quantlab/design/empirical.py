@@ -78,6 +78,7 @@ def design_empirical(
     """
     data = pair if isinstance(pair, EmpiricalPair) else EmpiricalPair(*_two_matrices(pair))
     k_x, k_y = check.levels(n_levels)
+    data, e_x, e_y = data.unit()
     m, n = data.a.shape[0], data.b.shape[1]
     w_x, w_y = or_ones(data.column_weight), or_ones(data.row_weight)
     h_x, h_y = bandwidth(data.a, w_x, smoothing), bandwidth(data.b.T, w_y, smoothing)
@@ -89,7 +90,9 @@ def design_empirical(
         Codebook(at_least_two(c), info={"design": "empirical", "operand": operand})
         for c, operand in zip(centers, OPERANDS, strict=True)
     )
-    return (cb_x.scaled(product_gain(data, cb_x, cb_y)) if fit_gain else cb_x), cb_y
+    if fit_gain:
+        cb_x = cb_x.scaled(product_gain(data, cb_x, cb_y))
+    return cb_x.in_units(e_x), cb_y.in_units(e_y)
 
 
 def product_gain(pair: EmpiricalPair, codebook_x: Codebook, codebook_y: Codebook) -> float:

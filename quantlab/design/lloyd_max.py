@@ -79,9 +79,11 @@ def design_lloyd_max(
     """
     name = "weighted_lloyd_max" if weighted else "lloyd_max"
 
+    law, e_x, e_y = pair.unit()
+
     def centers(operand: Operand, k: int) -> tuple[FloatArray, dict[str, object]]:
-        found, steps = _solve(pair, operand, k, weighted)
-        return found, {"steps": steps}
+        found, steps = _solve(law, operand, k, weighted)
+        return np.ldexp(found, e_x if operand == "x" else e_y), {"steps": steps}
 
     return two_codebooks(name, n_levels, centers)
 
@@ -131,12 +133,13 @@ def lloyd_trace(
     """
     k = check.count(n_levels, "n_levels", 2)
     steps = check.count(steps, "steps", 1)
-    density = (PointDensity.optimal if weighted else PointDensity.mse)(pair, operand)
+    law, e_x, e_y = pair.unit()
+    density = (PointDensity.optimal if weighted else PointDensity.mse)(law, operand)
     trace = [density.centers(k)]
     for _ in range(steps):
-        mass, moment = pair.cell_moments(_midpoints(trace[-1]), operand, weighted=weighted)
+        mass, moment = law.cell_moments(_midpoints(trace[-1]), operand, weighted=weighted)
         trace.append(moment / mass)
-    return np.array(trace)
+    return np.ldexp(np.array(trace), e_x if operand == "x" else e_y)
 
 
 def _solve(pair: Pair, operand: Operand, k: int, weighted: bool) -> tuple[FloatArray, int]:

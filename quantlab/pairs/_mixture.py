@@ -39,6 +39,8 @@ class NormalMixture(Pair):
     quadrature in log s, exact to rounding.
     """
 
+    has_free_scale = True
+
     @property
     @abstractmethod
     def components(self) -> Components:
@@ -56,7 +58,8 @@ class NormalMixture(Pair):
     def mean_square_product(self) -> float:
         parts = self.components
         fourth = np.sum(parts.masses * parts.scales**4 * (1 + 2 * parts.rhos**2))
-        return float(fourth) * (self.sigma_x * self.sigma_y) ** 2
+        unit = self.sigma_x * self.sigma_y
+        return float(fourth) * (unit * unit)
 
     def pdf(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
         sigma = self.sigma(operand)

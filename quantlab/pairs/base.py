@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from dataclasses import is_dataclass, replace
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +21,12 @@ FloatArray = NDArray[np.float64]
 # values of the fall-back's temporaries: panels, and given values, are taken in such groups
 _TABLE = 1 << 19
 _GIVEN = 32
+
+
+def times_power(value: float, exponent: int) -> float:
+    """value 2^exponent; infinite or 0 beyond float64."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(value, exponent))
 
 
 class Pair(ABC):
@@ -52,6 +60,29 @@ class Pair(ABC):
     rho: float
     sigma_x: float
     sigma_y: float
+
+    #: For a dataclass: whether sigma_x and sigma_y are the only parameters that carry a unit.
+    has_free_scale: ClassVar[bool] = False
+
+    def unit(self) -> tuple[Self, int, int]:
+        """The law at a size where its moments fit float64, and the powers of two taken out.
+
+        nmse does not depend on the units of X and Y, but E[X^2 Y^2] of X near 1e150 is beyond
+        float64. A power of two changes no digit.
+
+        Returns
+        -------
+        (Pair, int, int)
+            The law of (X / 2^e_x, Y / 2^e_y), with deviations in [1, 2), and e_x, e_y; itself and
+            zeros unless `has_free_scale`.
+        """
+        if not (self.has_free_scale and is_dataclass(self)):
+            return self, 0, 0
+        e_x, e_y = (math.frexp(sigma)[1] - 1 for sigma in (self.sigma_x, self.sigma_y))
+        if e_x == e_y == 0:
+            return self, 0, 0
+        x, y = math.ldexp(self.sigma_x, -e_x), math.ldexp(self.sigma_y, -e_y)
+        return cast(Self, replace(cast(Any, self), sigma_x=x, sigma_y=y)), e_x, e_y
 
     def _check_parameters(self, *positive: str) -> None:
         """For a frozen dataclass's __post_init__: rho, both deviations and the names given."""
@@ -223,7 +254,9 @@ class Pair(ABC):
     def energy(self, inner_dim: int) -> float:
         """E[C_ij^2] = k E[X^2 Y^2] + k (k-1) E[XY]^2, what `nmse` divides by."""
         k = check.count(inner_dim, "inner_dim")
-        return k * self.mean_square_product + k * (k - 1) * self.mean_product**2
+        law, e_x, e_y = self.unit()
+        square = law.mean_product * law.mean_product
+        return times_power(k * law.mean_square_product + k * (k - 1) * square, 2 * (e_x + e_y))
 
     def _mass_nodes(
         self, thresholds: FloatArray, operand: Operand, steps: FloatArray

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _validate as check
 from quantlab._matrices import finite_matrix
-from quantlab.pairs.base import FloatArray, Operand, Pair
+from quantlab.pairs.base import FloatArray, Operand, Pair, times_power
 from quantlab.pairs.gaussian import GaussianPair
 
 # grid of the smoothed density, in t = asinh(x / sigma)
 _GRID = 1024
+_ROOM = 30  # powers of two: squares of k such products fit float32
 
 
 class EmpiricalPair(Pair):
@@ -68,20 +71,32 @@ class EmpiricalPair(Pair):
     def __init__(self, a: ArrayLike, b: ArrayLike) -> None:
         self.a, self.b = finite_matrix(a, "a"), finite_matrix(b, "b")
         check.multipliable(self.a.shape, self.b.shape)
-        self.column_weight = np.mean(np.square(self.b, dtype=np.float64), axis=1)
-        self.row_weight = np.mean(np.square(self.a, dtype=np.float64), axis=0)
-        column_mean = np.mean(self.a, axis=0, dtype=np.float64)
-        row_mean = np.mean(self.b, axis=1, dtype=np.float64)
-        self._mean_product = float(np.mean(column_mean * row_mean))
-        self.mean_x, self.mean_y = float(column_mean.mean()), float(row_mean.mean())
-        self.sigma_x = float(np.std(self.a, dtype=np.float64))
-        self.sigma_y = float(np.std(self.b, dtype=np.float64))
-        spread = self.sigma_x * self.sigma_y
-        covariance = self._mean_product - self.mean_x * self.mean_y
+        e_x, e_y = self._exponents = _exponent(self.a), _exponent(self.b)
+        a, b = _in_unit(self.a, e_x), _in_unit(self.b, e_y)
+        column_mean = np.mean(a, axis=0, dtype=np.float64)
+        row_mean = np.mean(b, axis=1, dtype=np.float64)
+        mean_product = float(np.mean(column_mean * row_mean))
+        mean_x, mean_y = float(column_mean.mean()), float(row_mean.mean())
+        sigma_x, sigma_y = float(np.std(a, dtype=np.float64)), float(np.std(b, dtype=np.float64))
+        covariance = mean_product - mean_x * mean_y
+        spread = sigma_x * sigma_y
         self.rho = float(np.clip(covariance / spread, -1.0, 1.0)) if spread > 0 else 0.0
+        with np.errstate(over="ignore", under="ignore"):
+            self.column_weight = np.ldexp(np.mean(np.square(b, dtype=np.float64), axis=1), 2 * e_y)
+            self.row_weight = np.ldexp(np.mean(np.square(a, dtype=np.float64), axis=0), 2 * e_x)
+        self._mean_product = times_power(mean_product, e_x + e_y)
+        self.mean_x, self.sigma_x = times_power(mean_x, e_x), times_power(sigma_x, e_x)
+        self.mean_y, self.sigma_y = times_power(mean_y, e_y), times_power(sigma_y, e_y)
 
     def __repr__(self) -> str:
         return f"EmpiricalPair(a {self.a.shape}, b {self.b.shape}, rho={self.rho:.4f})"
+
+    def unit(self) -> tuple[Self, int, int]:
+        """As for laws, where an operand's largest entry is not within 2^-30 to 2^30."""
+        if self._exponents == (0, 0):
+            return self, 0, 0
+        e_x, e_y = self._exponents
+        return type(self)(_in_unit(self.a, e_x), _in_unit(self.b, e_y)), e_x, e_y
 
     @property
     def inner_dim(self) -> int:
@@ -94,11 +109,16 @@ class EmpiricalPair(Pair):
 
     @property
     def mean_square_product(self) -> float:
-        return float(np.mean(self.column_weight * self.row_weight))
+        law, e_x, e_y = self.unit()
+        square = float(np.mean(law.column_weight * law.row_weight))
+        return times_power(square, 2 * (e_x + e_y))
 
     @cached_property
     def mean_square_entry(self) -> float:
         """Mean of C_ij^2 over the entries of C = A B, from C or from two Gram matrices."""
+        if any(self._exponents):
+            law, e_x, e_y = self.unit()
+            return times_power(law.mean_square_entry, 2 * (e_x + e_y))
         a, b = self.a.astype(np.float64), self.b.astype(np.float64)
         m, n, k = a.shape[0], b.shape[1], self.inner_dim
         if k < min(m, n):
@@ -114,8 +134,10 @@ class EmpiricalPair(Pair):
         i and j, which the pair-i.i.d. model of the base class leaves out.
         """
         k = check.count(inner_dim, "inner_dim")
-        mean_square = self.mean_square_entry / self.inner_dim**2
-        return k * self.mean_square_product + k * (k - 1) * mean_square
+        law, e_x, e_y = self.unit()
+        mean_square = law.mean_square_entry / law.inner_dim**2
+        energy = k * law.mean_square_product + k * (k - 1) * mean_square
+        return times_power(energy, 2 * (e_x + e_y))
 
     def gaussian(self) -> GaussianPair:
         """The zero-mean Gaussian pair with the data's E[X^2], E[Y^2] and E[XY].
@@ -128,13 +150,15 @@ class EmpiricalPair(Pair):
         ValueError
             If an operand is zero everywhere.
         """
-        x, y = (float(np.sqrt(np.mean(w))) for w in (self.row_weight, self.column_weight))
+        law, e_x, e_y = self.unit()
+        x, y = (float(np.sqrt(np.mean(w))) for w in (law.row_weight, law.column_weight))
         if x == 0 or y == 0:
             raise ValueError(
                 "a Gaussian pair needs operands that are not zero everywhere; "
                 f"got root mean squares {x:g} and {y:g}"
             )
-        return GaussianPair(float(np.clip(self._mean_product / (x * y), -1.0, 1.0)), x, y)
+        rho = float(np.clip(law.mean_product / (x * y), -1.0, 1.0))
+        return GaussianPair(rho, times_power(x, e_x), times_power(y, e_y))
 
     def histogram(self, operand: Operand = "x", bins: int = 100) -> tuple[FloatArray, FloatArray]:
         """Density of an operand's entries over `bins` equal bins: (heights, edges)."""
@@ -200,6 +224,16 @@ class EmpiricalPair(Pair):
         columns = rng.integers(self.b.shape[1], size=n)
         a, b = self.a[np.ix_(rows, inner)], self.b[np.ix_(inner, columns)]
         return a.astype(np.float32), b.astype(np.float32)
+
+
+def _exponent(matrix: NDArray) -> int:
+    """e with the largest entry in [2^e, 2^(e+1)), but 0 where float32 has room for products."""
+    e = math.frexp(float(np.max(np.abs(matrix))))[1] - 1
+    return e if abs(e) > _ROOM else 0
+
+
+def _in_unit(matrix: NDArray, exponent: int) -> NDArray:
+    return np.ldexp(matrix, -exponent) if exponent else matrix
 
 
 def _kernel_estimate(matrix: NDArray, weight: NDArray) -> tuple[FloatArray, FloatArray, FloatArray]:

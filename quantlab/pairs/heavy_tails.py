@@ -64,7 +64,8 @@ class LaplacePair(EllipticalPair):
 
     @property
     def mean_square_product(self) -> float:
-        return 2 * (1 + 2 * self.rho**2) * (self.sigma_x * self.sigma_y) ** 2
+        unit = self.sigma_x * self.sigma_y
+        return 2 * (1 + 2 * self.rho**2) * (unit * unit)
 
     def pdf(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
         sigma = self.sigma(operand)

@@ -108,6 +108,8 @@ class UniformCopulaPair(Pair):
     array([0.8334, 1.6603])
     """
 
+    has_free_scale = True
+
     rho: float
     sigma_x: float = 1.0
     sigma_y: float = 1.0
@@ -137,8 +139,9 @@ class UniformCopulaPair(Pair):
     def mean_square_product(self) -> float:
         # E[X^2 w(X)] over Z_X: the trapezoidal rule is exact to rounding for normal integrands
         z = np.linspace(-9, 9, 361)
-        x = _ROOT3 * self.sigma_x * (2 * scipy.special.ndtr(z) - 1)
-        return float(np.sum(normal_pdf(z) * x * x * self._weight(z, self.sigma_y)) * 0.05)
+        x = _ROOT3 * (2 * scipy.special.ndtr(z) - 1)
+        unit = self.sigma_x * self.sigma_y
+        return float(np.sum(normal_pdf(z) * x * x * self._weight(z, 1.0)) * 0.05) * (unit * unit)
 
     def peaks(self, operand: Operand = "x") -> tuple[float, ...]:
         """The ends of the support; none at rho = 0, where l* is flat."""

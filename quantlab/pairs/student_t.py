@@ -78,7 +78,8 @@ class StudentTPair(EllipticalPair):
         if self.nu <= 4:
             return np.inf
         fourth = (self.nu - 2) / (self.nu - 4)
-        return fourth * (1 + 2 * self.rho**2) * (self.sigma_x * self.sigma_y) ** 2
+        unit = self.sigma_x * self.sigma_y
+        return fourth * (1 + 2 * self.rho**2) * (unit * unit)
 
     def pdf(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
         sigma, nu = self.sigma(operand), self.nu

@@ -92,12 +92,16 @@ class SchemeMatrix(CodedOperand):
                     f"a and b must share the inner dimension k; got {a.coder.inner_dim} and "
                     f"{b.coder.inner_dim}"
                 )
+            in_units = a.coder.exponent != 0 or b.coder.exponent != 0
             if not _share_a_basis(a.coder, b.coder):
-                return a.decode() @ b.decode()
+                wide = np.float64 if in_units else np.float32
+                return (a.decode(wide) @ b.decode(wide)).astype(np.float32, copy=False)
             left, right = _shared(a), _shared(b)
             if left is not None and right is not None:
-                return matmul(left, right)
-            return a.coder.values(a.codes) @ b.coder.values(b.codes).T
+                c = matmul(left, right)
+            else:
+                c = a.coder.values(a.codes) @ b.coder.values(b.codes).T
+            return np.ldexp(c, a.coder.exponent + b.coder.exponent) if in_units else c
         plain = _plain(a, "a"), _plain(b, "b")
         check.multipliable(plain[0].shape, plain[1].shape)
         return plain[0] @ plain[1]

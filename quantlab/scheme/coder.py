@@ -26,6 +26,8 @@ class Coder:
         For `round_feedback`; zeros above the diagonal round to the nearest.
     books : IndexBooks or EntropyGrid
         What the codes stand for, in that basis.
+    exponent : int
+        Rows are coded in units of 2^exponent.
     """
 
     forward: FloatArray | None
@@ -33,6 +35,7 @@ class Coder:
     upper: FloatArray
     order: NDArray[np.intp]
     books: IndexBooks | EntropyGrid
+    exponent: int = 0
 
     @property
     def inner_dim(self) -> int:
@@ -51,6 +54,8 @@ class Coder:
 
     def moved(self, rows: NDArray) -> NDArray:
         """Rows (m, k) in the basis of the codes, in their own precision."""
+        if self.exponent:
+            rows = np.ldexp(rows, -self.exponent)
         return rows if self.forward is None else (rows @ self.forward).astype(rows.dtype)
 
     def encode(self, rows: NDArray) -> NDArray:
@@ -61,11 +66,11 @@ class Coder:
         """What codes (m, k) stand for in their basis."""
         return self.books.values(codes)
 
-    def restored(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values (m, k) in the basis of the rows."""
-        if self.inverse is None:
-            return values
-        return (values @ self.inverse).astype(np.float32)
+    def restored(self, values: NDArray[np.float32]) -> NDArray:
+        """Values (m, k) in the basis of the rows: float32, or float64 in a unit of their own."""
+        if self.inverse is not None:
+            values = (values @ self.inverse).astype(np.float32)
+        return np.ldexp(values.astype(np.float64), self.exponent) if self.exponent else values
 
     def scaled(self, gain: float) -> Coder:
         """The same codes, which stand for `gain` times as much; for codebooks."""
@@ -76,6 +81,8 @@ class Coder:
         held: dict[str, NDArray] = {"upper": self.upper, "order": self.order.astype(np.int64)}
         if self.forward is not None and self.inverse is not None:
             held |= {"forward": self.forward, "inverse": self.inverse}
+        if self.exponent:
+            held["exponent"] = np.array([self.exponent], np.int64)
         return held | self.books.tensors()
 
     @classmethod
@@ -87,4 +94,5 @@ class Coder:
         else:
             books = IndexBooks.from_tensors(tensors, len(upper), kind)
         turn = tensors.get("forward"), tensors.get("inverse")
-        return cls(*turn, upper, tensors["order"].astype(np.intp), books)
+        exponent = int(tensors["exponent"][0]) if "exponent" in tensors else 0
+        return cls(*turn, upper, tensors["order"].astype(np.intp), books, exponent)

@@ -134,6 +134,7 @@ def design_scheme(
     """
     data = pair if isinstance(pair, EmpiricalPair) else EmpiricalPair(*pair)
     both = _bits(bits, check.count(most_bits, "most_bits", 1, 8))
+    data, *exponents = data.unit()
     candidates = _candidates(data, both, basis, rates, rounding, lengths, books)
     energy = float(np.vdot(data.row_weight, data.column_weight))
     if not (np.any(data.a) and np.any(data.b)) or energy == 0:
@@ -141,7 +142,7 @@ def design_scheme(
     whole = Calibration(data)
     tried: dict[Parts, float] = {}
     if len(candidates) > 1:
-        folds = _folds(whole, held_out)
+        folds = _folds(whole, held_out, *exponents)
         first = candidates[0]
         rough = [
             parts for parts in candidates if replace(parts, smoothing=first.smoothing) == first
@@ -165,6 +166,10 @@ def design_scheme(
         "smoothing": parts.smoothing, "gain": gain,
         "tried": [{**vars(each), "nmse": error} for each, error in tried.items()],
     }  # fmt: skip
+    x, y = (
+        None if coder is None else replace(coder, exponent=exponent)
+        for coder, exponent in zip((x, y), exponents, strict=True)
+    )
     return Scheme(
         x, y, parts.basis, parts.rates, parts.rounding, parts.lengths, parts.books, predicted, info
     )
@@ -235,7 +240,10 @@ def _coders(
 
 
 def _folds(
-    whole: Calibration, held_out: Iterable[tuple[ArrayLike, ArrayLike]] | None
+    whole: Calibration,
+    held_out: Iterable[tuple[ArrayLike, ArrayLike]] | None,
+    e_x: int,
+    e_y: int,
 ) -> list[tuple[Calibration, list[Matrices]]]:
     """What is fitted to, and what is left out to measure on."""
     a, b = whole.pair.a, whole.pair.b
@@ -247,7 +255,7 @@ def _folds(
                 f"held_out must hold pairs of matrices with inner dimension {a.shape[1]}; got "
                 f"{[(x.shape, y.shape) for x, y in given]}"
             )
-        return [(whole, given)]
+        return [(whole, [(np.ldexp(x, -e_x), np.ldexp(y, -e_y)) for x, y in given])]
     if min(a.shape[0], b.shape[1]) < 4:
         return [(whole, [(a, b)])]
     m, n = a.shape[0] // 2, b.shape[1] // 2

@@ -25,8 +25,9 @@ _BOOKS = {
     "shape": "a mean and a deviation an index",
 }
 _LAYOUT = (
-    "x.* codes rows r of A (m, k), y.* columns of B (k, n) as rows r. v = r @ forward (v = r "
-    "without it). For i = k - 1 .. 0, l = order[i]: t = v[l] - sum over j > i of upper[i, j] * "
+    "x.* codes rows r of A (m, k), y.* columns of B (k, n) as rows r, in units of 2^exponent where "
+    "that is there. v = r @ forward (v = r without it). For i = k - 1 .. 0, l = order[i]: "
+    "t = v[l] - sum over j > i of upper[i, j] * "
     "e[order[j]]; fixed length: code[l] = number of thresholds[l] below t, value[l] = "
     "centers[l, code[l]] (one row of centers: for every l; n_levels[l] are used); variable: "
     "code[l] = round((t - offsets[l]) / steps[l]), value[l] = offsets[l] + steps[l] * code[l]; "
