@@ -22,7 +22,7 @@ from quantlab.dashboard.files.codebooks import (
     to_python,
     to_safetensors,
 )
-from quantlab.dashboard.state import LAWS
+from quantlab.dashboard.state import DESIGN_LABELS, LAWS
 from quantlab.design.lloyd_max import lloyd_trace
 
 BOOKS = ql.design_bilinear(ql.GaussianPair(0.9, sigma_y=3.0), (5, 8))
@@ -204,3 +204,26 @@ def test_nothing_of_the_last_codebooks_stays_where_there_are_none() -> None:
     assert page.python.value == page.table.text == ""
     assert all(button.disabled for button in (*page.files, page.copy))
     session.close()
+
+
+def test_cells_reach_beyond_the_figure_in_two_shades() -> None:
+    session = Session({"page": "codebooks", "k_x": "5"})
+    page = session._pages["codebooks"]
+    until(lambda: page.books)
+    left, right, alpha = (list(page.cells.data[name]) for name in ("left", "right", "alpha"))
+    assert left[1:] == right[:-1]
+    assert (left[0], right[-1]) == (-9.2, 9.2), "twice the figure's reach"
+    assert alpha == [0.05, 0.18, 0.05, 0.18, 0.05]
+    assert all(button.auto for button in page.files), "one click saves"
+    for levels, absent in ((64, {"Data fit"}), (65, {"Data fit", "Bilinear"})):
+        session.state.k_x = levels
+        assert set(DESIGN_LABELS.values()) - set(page.design.options) == absent
+    session.close()
+
+
+def test_a_codebook_file_has_at_most_64_kilobytes() -> None:
+    line = b"[-1, 1]"
+    books = read("a.json", line + b" " * (2**16 - len(line)))
+    assert books[0].n_levels == 2
+    with pytest.raises(ValueError, match="has 65,537 bytes; a codebook file has at most 65,536"):
+        read("a.json", line + b" " * (2**16 + 1 - len(line)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from numpy.testing import assert_allclose
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
-from quantlab.dashboard.pages.error_study import ErrorStudyPage, _trials
+from quantlab.dashboard.pages.error_study import ErrorStudyPage, _exact_curves, _trials
 from quantlab.dashboard.state import INNER_DIMS, SYNTHETIC, DashboardState, Problem
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.error_study import exact, sampled_errors, split
@@ -76,3 +77,49 @@ def test_the_page_draws_exact_curves_and_answers_the_gain() -> None:
     assert page.curves.data["x"] == []
     assert "given, not drawn" in page.exact_text.text
     session.close()
+
+
+def test_curves_fill_from_few_levels_on() -> None:
+    request = DashboardState(rho=0.5, inner_dim=16, designs=["closed_form"]).request()
+    steps = []
+    present, curves = _exact_curves(request, False, Task(steps.append))
+    assert [[k for k, _ in curve["closed_form"]] for _, curve in steps] == [
+        [2, 4, 8, 16], [2, 4, 8, 16, 32, 64],
+    ]  # fmt: skip
+    assert len(curves["closed_form"]) == 8
+    assert present["closed_form"] == dict(curves["closed_form"])[16]
+
+
+def test_the_sentences_and_colours_are_those_of_the_setting() -> None:
+    session = Session({"page": "error", "rho": "0.9", "k_x": "4",
+                       "designs": "gaussian_compander,closed_form"})  # fmt: skip
+    page = session._pages["error"]
+    shown(page, lambda: page.exact_text.text.startswith("At K = 4, exactly"))
+    shown(page, lambda: page.images[1].data["error"])
+    pair = ql.GaussianPair(0.9)
+    law = dict(zip(page.curves.data["name"], page.curves.data["y"], strict=True))["asymptotic law"]
+    at_two = ql.asymptotic_mse(pair, 2, 256) / pair.energy(256)
+    assert_allclose(law, [at_two, at_two / 128**2])
+    first = np.asarray(page.images[0].data["error"][0], dtype=np.float64)
+    limit = 3 * np.sqrt(np.mean(first**2))
+    assert_allclose((page._mapper.low, page._mapper.high), (-limit, limit))
+    session.state.gain = True
+    shown(page, lambda: page.exact_text.text.startswith("At K = 4, each with its best gain, "))
+    request = session.state.request()
+    for takeover, words in ((0.2, "from k = 1."), (999_999, "from k = 999,999."),
+                            (1e6, "not below a million.")):  # fmt: skip
+        found = replace(split(PROBLEM, "closed_form", 8, 8), takeover=takeover)
+        page._show_split(request, {"closed_form": found})
+        assert f"Closed form {words}" in page.split_text.text
+    session.close()
+
+
+def test_the_sampled_error_is_that_of_the_codebooks() -> None:
+    """Of the product of the quantized matrices: integer grids would add their own error."""
+    found, _ = sampled_errors(PROBLEM, ("closed_form",), 64, 64)["closed_form"]
+    law = ql.GaussianPair(0.9)
+    books = ql.DESIGNS["closed_form"](law, (64, 64), 256)
+    a, b = law.sample_matrices(64, 256, 64, rng=0)
+    exact_error = a.astype(np.float64) @ b - books[0].quantize(a) @ books[1].quantize(b)
+    unit = np.sqrt(law.energy(256))
+    assert_allclose(found, exact_error / unit, atol=2e-6)  # float32 sums of 256 products

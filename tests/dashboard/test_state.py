@@ -21,7 +21,14 @@ from tornado.websocket import WebSocketClosedError
 import quantlab as ql
 import quantlab.dashboard.work.measurements as service
 from quantlab.dashboard.server.serving import not_a_closed_tab
-from quantlab.dashboard.state import ATTENTION, SYNTHETIC, DashboardState, Problem, Request
+from quantlab.dashboard.state import (
+    ATTENTION,
+    CONTROLS,
+    SYNTHETIC,
+    DashboardState,
+    Problem,
+    Request,
+)
 from quantlab.dashboard.work.background import server_pool
 from quantlab.dashboard.work.measurements import Measurements, Point, Step, Subscription, Update
 from quantlab.dashboard.work.pool import Pool
@@ -342,3 +349,43 @@ def test_a_tab_closed_in_the_middle_of_a_message_is_not_logged(caplog) -> None:
     logger.error("no exception at all")
     logged = [record.exc_info and str(record.exc_info[1]) for record in caplog.records]
     assert logged == ["mine", "mine too", None]
+
+
+def test_the_page_opens_with_the_paper_s_example() -> None:
+    state = DashboardState()
+    opens = {name: getattr(state, name) for name in CONTROLS}
+    assert opens == {
+        "page": "density", "source": SYNTHETIC, "law": "gaussian", "nu": 5.0, "rho": 0.8,
+        "k_x": 16, "k_y": 16, "linked": True, "inner_dim": 256, "layer": 2, "head": 6,
+        "operand": "x", "gain": False, "seed": 0, "theme": "light", "tour": 0,
+        "predict": False, "hide": [],
+        "designs": ["gaussian_compander", "lloyd_max", "closed_form", "bilinear", "empirical"],
+    }  # fmt: skip
+    assert DashboardState.param.operand.label == "Operand shown"
+
+
+def test_after_the_present_levels_curves_wait_for_no_delay_of_their_own(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def submit(job: Callable[[], object], priority: int = 0, delay: float = 0.0) -> None:
+        waits.append(delay)
+        job()
+
+    monkeypatch.setattr(measurements, "points", lambda *_: {})
+    monkeypatch.setattr(measurements.pool, "submit", submit)
+    Subscription(measurements, lambda _: None).request(REQUEST, delay=0.5)
+    assert waits == [0.5, 0.25, *len(service.SWEEP) * [0.0]]
+
+
+def test_what_the_first_visitors_ask_for_is_measured_ahead(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: queue.Queue[tuple[Request, Step]] = queue.Queue()
+    monkeypatch.setattr(measurements, "points", lambda *what: asked.put(what))
+    requests = [REQUEST, replace(REQUEST, k_x=8, k_y=8)]
+    measurements.warm(requests)
+    found = [asked.get(timeout=5) for _ in requests]
+    assert [request for request, _ in found] == requests
+    assert [(step.k_x, step.k_y) for _, step in found] == [(4, 4), (8, 8)]
