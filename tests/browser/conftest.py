@@ -7,17 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import FLAGS, MISSING, find
 
 ROOT = Path(__file__).parents[2]
+# only what hangs takes so long: a busy machine must not fail a test
+expect.set_options(timeout=60_000)
 _IDLE = "window.Bokeh?.documents?.length && Bokeh.documents[0].is_idle"
 
 
@@ -37,10 +40,17 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """Address of a dashboard that the command line serves."""
+    with served("-m", "quantlab.cli") as url:
+        yield url
+
+
+@contextmanager
+def served(*program: str) -> Iterator[str]:
+    """Address of the dashboard that a Python program serves when it is given the command line."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "quantlab.cli", "dashboard", "--port", str(port)]
+    command = [sys.executable, *program, "dashboard", "--port", str(port)]
     log = subprocess.PIPE
     server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, text=True)
     url = f"http://localhost:{port}"
@@ -50,12 +60,12 @@ def address() -> Iterator[str]:
         assert server.poll() is None, "the server has ended"
     finally:
         server.terminate()
-        output = server.communicate(timeout=20)[0]
+        output = server.communicate(timeout=60)[0]
     assert "Traceback" not in output, output
 
 
 def _wait_until_served(url: str, server: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise AssertionError(f"the server has ended:\n{server.communicate()[0]}")
@@ -64,7 +74,7 @@ def _wait_until_served(url: str, server: subprocess.Popen[str]) -> None:
             return
         except OSError:
             time.sleep(0.1)
-    raise AssertionError(f"nothing is served at {url} after 60 s")
+    raise AssertionError(f"nothing is served at {url} after 120 s")
 
 
 #: What the file input writes to the console when it refuses a file; the page tells it too.
@@ -85,6 +95,7 @@ def dashboard(page: Page, address: str) -> Iterator[Callable[..., Page]]:
         if parts.scheme not in ("data", "blob") and parts.hostname != "localhost":
             complaints.append(f"request to {sent.url}")
 
+    page.set_default_timeout(60_000)
     page.on("console", listen)
     page.on("pageerror", lambda error: complaints.append(f"page: {error}"))
     page.on("request", request)

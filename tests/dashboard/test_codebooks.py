@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -24,6 +22,7 @@ from quantlab.dashboard.files.codebooks import (
 )
 from quantlab.dashboard.state import DESIGN_LABELS, LAWS
 from quantlab.design.lloyd_max import lloyd_trace
+from tests.dashboard.waiting import until
 
 BOOKS = ql.design_bilinear(ql.GaussianPair(0.9, sigma_y=3.0), (5, 8))
 
@@ -111,13 +110,6 @@ def test_lloyds_iteration_ends_at_the_design(weighted: bool) -> None:
         lloyd_trace(pair, 4, steps=0)
 
 
-def until(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def bring(page, name: str, content: bytes) -> None:
     """As the browser talks."""
     send = page.upload._handle_msg
@@ -131,7 +123,7 @@ def test_the_page_shows_the_designs_codebook() -> None:
     page = session._pages["codebooks"]
     page.design.value = "Closed form"
     expected = ql.DESIGNS["closed_form"](ql.GaussianPair(0.9), (8, 8), 256)
-    until(lambda: page.books == expected)
+    until(lambda: page.books == expected and len(page.centers.data["u"]) == 8)
     assert_allclose(page.centers.data["u"], expected[0].centers)
     bring(page, "a.safetensors", to_safetensors(expected))
     until(lambda: "as much as the design shown" in page.status.text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,19 +10,13 @@ from numpy.testing import assert_allclose
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
-from quantlab.dashboard.pages.error_study import ErrorStudyPage, _exact_curves, _trials
+from quantlab.dashboard.pages.error_study import _exact_curves, _trials
 from quantlab.dashboard.state import INNER_DIMS, SYNTHETIC, DashboardState, Problem
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.error_study import exact, sampled_errors, split
+from tests.dashboard.waiting import until
 
 PROBLEM = Problem(SYNTHETIC, 0.9, 256, 0)
-
-
-def shown(page: ErrorStudyPage, done) -> None:
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("design", ["gaussian_compander", "closed_form", "bilinear"])
@@ -64,14 +57,14 @@ def test_trials_agree_with_the_exact_error_and_stop() -> None:
 def test_the_page_draws_exact_curves_and_answers_the_gain() -> None:
     session = Session({"page": "error", "rho": "0.9", "k_x": "4", "designs": "closed_form"})
     page = session._pages["error"]
-    shown(page, lambda: page.curves.data["x"] and len(page.curves.data["x"][0]) == 8)
+    until(lambda: page.curves.data["x"] and len(page.curves.data["x"][0]) == 8)
     curve = dict(zip(page.curves.data["x"][0], page.curves.data["y"][0], strict=True))
     problem = session.state.request().problem
     books = ql.DESIGNS["closed_form"](ql.GaussianPair(0.9), (4, 4), 256)
     expected = ql.exact_mse(ql.GaussianPair(0.9), *books, 256)
     assert_allclose(curve[4], expected.nmse, rtol=1e-12)
     session.state.gain = True
-    shown(page, lambda: page.curves.data["y"][0][1] < 0.99 * curve[4])
+    until(lambda: page.curves.data["y"][0][1] < 0.99 * curve[4])
     assert_allclose(page.curves.data["y"][0][1], exact(problem, "closed_form", 4, 4).nmse_with_gain)
     session.state.source = "attention"
     assert page.curves.data["x"] == []
@@ -94,8 +87,8 @@ def test_the_sentences_and_colours_are_those_of_the_setting() -> None:
     session = Session({"page": "error", "rho": "0.9", "k_x": "4",
                        "designs": "gaussian_compander,closed_form"})  # fmt: skip
     page = session._pages["error"]
-    shown(page, lambda: page.exact_text.text.startswith("At K = 4, exactly"))
-    shown(page, lambda: page.images[1].data["error"])
+    until(lambda: page.exact_text.text.startswith("At K = 4, exactly"))
+    until(lambda: page.images[1].data["error"])
     pair = ql.GaussianPair(0.9)
     law = dict(zip(page.curves.data["name"], page.curves.data["y"], strict=True))["asymptotic law"]
     at_two = ql.asymptotic_mse(pair, 2, 256) / pair.energy(256)
@@ -104,7 +97,7 @@ def test_the_sentences_and_colours_are_those_of_the_setting() -> None:
     limit = 3 * np.sqrt(np.mean(first**2))
     assert_allclose((page._mapper.low, page._mapper.high), (-limit, limit))
     session.state.gain = True
-    shown(page, lambda: page.exact_text.text.startswith("At K = 4, each with its best gain, "))
+    until(lambda: page.exact_text.text.startswith("At K = 4, each with its best gain, "))
     request = session.state.request()
     for takeover, words in ((0.2, "from k = 1."), (999_999, "from k = 999,999."),
                             (1e6, "not below a million.")):  # fmt: skip

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -22,15 +20,9 @@ from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, report_csv
 from quantlab.design import FORMATS
 from tests.dashboard.test_uploads import npy, npz
+from tests.dashboard.waiting import until
 
 A, B = ql.GaussianPair(0.9).sample_matrices(96, 64, 80, rng=3)
-
-
-def until(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def upload(page, name: str, array: np.ndarray | bytes, filename: str = "m.npy") -> None:

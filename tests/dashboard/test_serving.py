@@ -29,6 +29,7 @@ from quantlab.dashboard.server.arrivals import Arrivals
 from quantlab.dashboard.server.memory import Collector
 from quantlab.dashboard.server.serving import browser_origins, is_loopback, url
 from quantlab.notebook import proxied_server
+from tests.dashboard.waiting import LONG
 
 ROOT = Path(__file__).parents[2]
 Serve = Callable[..., tuple[str, subprocess.Popen[str]]]
@@ -52,7 +53,7 @@ def serve() -> Iterator[Serve]:
         address = f"http://localhost:{port}/"
         for _ in range(600):
             try:
-                urlopen(address + health, timeout=10).close()
+                urlopen(address + health, timeout=60).close()
                 return address, server
             except OSError:
                 assert server.poll() is None, server.communicate()[0]
@@ -62,7 +63,7 @@ def serve() -> Iterator[Serve]:
     yield start
     for server in servers:
         server.terminate()
-        assert "Traceback" not in server.communicate(timeout=20)[0]
+        assert "Traceback" not in server.communicate(timeout=60)[0]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_every_process_measures(open_server) -> None:
         session = pull_session(
             url=open_server[0] + "class/q/", arguments={"seed": str(seed + 1), "inner_dim": "16"}
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + LONG
         # Bokeh's client drops what the server sends while it waits: the document is asked for anew
         while not measured(session) and time.monotonic() < deadline:
             session.pull()
@@ -203,15 +204,15 @@ def test_no_admin_page_by_default(serve: Serve) -> None:
     with pytest.raises(HTTPError, match="404"):
         get(address + "admin")
     server.send_signal(signal.SIGINT)
-    assert server.wait(timeout=20) == 0
+    assert server.wait(timeout=60) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="one process only")
 def test_all_processes_end_with_the_first(serve: Serve) -> None:
     address, server = serve("--processes=2")
     server.terminate()
-    server.wait(timeout=20)
-    deadline = time.monotonic() + 20
+    server.wait(timeout=60)
+    deadline = time.monotonic() + LONG
     while answers(address + "healthz"):
         assert time.monotonic() < deadline
         time.sleep(0.1)
