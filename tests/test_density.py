@@ -247,3 +247,11 @@ def test_two_matrices_have_no_feedback_weight():
         PointDensity.optimal(pair, "x", "feedback")(0.0)
     with pytest.raises(ValueError, match='rounding must be "nearest" or "feedback"; got \'floor\''):
         PointDensity.optimal(ql.GaussianPair(0.5), "x", "floor")
+
+
+def test_modes_at_the_ends_of_the_support_and_of_a_plateau():
+    for sign in (-1.0, 1.0):  # a peak at one end, where no neighbour is beyond it
+        density = PointDensity(lambda u, sign=sign: np.exp(sign * u), support=(0.0, 1.0))
+        assert_allclose(density.modes, (float(sign > 0),), atol=1e-5)
+    flat = PointDensity(np.ones_like, support=(0.0, 1.0))
+    assert len(flat.modes) == 1, "a plateau counts once"

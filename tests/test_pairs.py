@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.integrate
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
 
@@ -436,3 +436,32 @@ def test_the_product_s_mean_square_is_that_of_the_weight(pair: ql.Pair) -> None:
     ends = [float(np.arcsinh(np.sqrt(3))) * side for side in (-1, 1)]  # the uniform law's
     found = scipy.integrate.quad(integrand, -reach, reach, points=[0.0, *ends], limit=400)[0]
     assert_allclose(pair.mean_square_product, found, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", LAWS.values(), ids=LAWS)
+def test_single_precision_is_only_the_arguments(make):
+    """What is given in float32 is computed in float64."""
+    pair = make(0.4, 3.0, 0.7)  # whose quotients float32 would round
+    t_x, t_y = (3.0 * T_X).astype(np.float32), (0.7 * T_Y).astype(np.float32)
+    x = np.array([-1.3, 0.4, 1.1], np.float32)
+    for operand, t in (("x", t_x), ("y", t_y)):
+        calls = {
+            "pdf": (x,), "weight": (x,), "cell_moments": (t,),
+            "conditional_cells": (x, t_y if operand == "x" else t_x),
+        }  # fmt: skip
+        for name, given in calls.items():
+            found = getattr(pair, name)(*given, operand=operand)
+            wide = getattr(pair, name)(*(z.astype(np.float64) for z in given), operand=operand)
+            assert_array_equal(found, wide, err_msg=name)
+    wide = pair.joint_cells(t_x.astype(np.float64), t_y.astype(np.float64))
+    assert_array_equal(pair.joint_cells(t_x, t_y), wide)
+
+
+@pytest.mark.parametrize("rho", [0.99999, -0.99999])
+def test_the_numerical_fall_back_resolves_the_steps_near_a_line(rho):
+    pair = ql.GaussianPair(rho, 2.0, 0.5)
+    t_x, t_y = 2.0 * T_X, 0.5 * T_Y
+    for ours, theirs in zip(
+        pair.joint_cells(t_x, t_y), Pair.joint_cells(pair, t_x, t_y), strict=True
+    ):
+        assert_allclose(ours, theirs, atol=1e-12)
