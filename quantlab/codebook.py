@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _display
 from quantlab import _validate as check
+from quantlab._files import whole_file
 from quantlab._matrices import converted, real_values
 
 
@@ -127,18 +128,25 @@ class Codebook:
 
     def save(self, path: str | Path) -> None:
         """Write JSON; float64 values survive the round trip exactly."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        with whole_file(path) as beside:
+            beside.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Codebook:
-        """Read what `save` wrote."""
+        """Read what `save` wrote; ValueError names the file and what is wrong with it."""
         try:
             record = json.loads(Path(path).read_text())
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a codebook in JSON: {error}") from None
         if not isinstance(record, dict):
             raise ValueError(f"{path} must hold a JSON object; got {type(record).__name__}")
-        return cls.from_dict(record)
+        info = record.get("info") or {}
+        if not isinstance(info, dict):
+            raise ValueError(f"{path}: info must be a JSON object; got {type(info).__name__}")
+        try:
+            return cls.from_dict({**record, "info": info})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Codebook):

@@ -16,6 +16,7 @@ from quantlab.codes import CodedMatrix, encode
 from quantlab.density import Rounding
 from quantlab.gemm import matmul
 from quantlab.pairs import Pair
+from quantlab.progress import Meter, Progress
 from quantlab.scheme.rounding import feedback_of, moment_of, one_book, round_feedback
 
 Designs = Mapping[str, tuple[Codebook, Codebook]]
@@ -88,6 +89,7 @@ def measure(
     rng: int = 0,
     backend: str = "auto",
     rounding: Rounding = "nearest",
+    progress: Progress = None,
 ) -> MeasuredError:
     r"""Measure E[(C_ij - Cq_ij)^2] on `trials` freshly sampled pairs of matrices.
 
@@ -112,6 +114,8 @@ def measure(
         "feedback": each trial's rows of A are coded with the feedback of its own S_B = B B^T / n
         and its columns of B with that of S_A = A^T A / m (`round_feedback`), each with the other
         codebook's mean squared error on its diagonal and in the order of `feedback_order`.
+    progress : callable or True, optional
+        progress(done, total, seconds left) at each trial; True: a bar of tqdm's.
 
     Returns
     -------
@@ -139,8 +143,8 @@ def measure(
     """
     designs = {"": (codebook_x, codebook_y)}
     return measure_designs(
-        pair, designs, inner_dim, m=m, n=n, trials=trials, rng=rng, backend=backend,
-        rounding=rounding,
+        pair, designs, inner_dim, progress=progress, m=m, n=n, trials=trials, rng=rng,
+        backend=backend, rounding=rounding,
     )[""]  # fmt: skip
 
 
@@ -148,6 +152,8 @@ def measure_designs(
     pair: Pair,
     designs: Designs,
     inner_dim: int = 256,
+    *,
+    progress: Progress = None,
     **settings: Unpack[Settings],
 ) -> dict[str, MeasuredError]:
     """`measure` for several designs on the SAME sampled matrices (paired comparison).
@@ -155,8 +161,12 @@ def measure_designs(
     Parameters are those of `measure`; `designs` maps a name to (codebook_x, codebook_y).
     """
     chosen = _complete(settings)
-    check.count(chosen["trials"], "trials", 2)
-    rows = np.array(list(measure_trials(pair, designs, inner_dim, **chosen)))
+    found = []
+    with Meter(progress, check.count(chosen["trials"], "trials", 2), label="measure") as meter:
+        for row in measure_trials(pair, designs, inner_dim, **chosen):
+            found.append(row)
+            meter.add()
+    rows = np.array(found)
     energy = pair.energy(inner_dim)
     record = {"pair": repr(pair), "inner_dim": inner_dim, **chosen}
     return {
@@ -207,6 +217,7 @@ def measure_trials(
 def _complete(settings: Settings) -> Settings:
     """The settings given, and the defaults that stand in `measure`'s own signature."""
     defaults = dict(measure.__kwdefaults__ or {})
+    del defaults["progress"]  # of the caller, not of the trials
     if unknown := settings.keys() - defaults.keys():
         raise TypeError(f"unexpected keyword {min(unknown)!r}; there are {', '.join(defaults)}")
     return cast(Settings, defaults | settings)

@@ -23,6 +23,7 @@ from quantlab.design.formats import formats_at
 from quantlab.distortion import exact_mse
 from quantlab.limits import floor_nmse, limit_nmse, product_spectrum
 from quantlab.pairs import EmpiricalPair, GaussianPair, Pair
+from quantlab.progress import Meter, Progress
 from quantlab.scheme import Scheme, SchemeMatrix, design_scheme
 
 Matrices = tuple[NDArray, NDArray]
@@ -162,6 +163,7 @@ def design_report(
     groups: Sequence[int] = (),
     trials: int = 8,
     rng: int = 0,
+    progress: Progress = None,
 ) -> DesignReport:
     r"""Error of every design at one size, for a law or for two given matrices.
 
@@ -184,6 +186,8 @@ def design_report(
         Pairs of matrices (128, k) and (k, 128) that a law's error is measured on.
     rng : int
         Seed of the trials.
+    progress : callable or True, optional
+        progress(done, total, seconds left) at each design and at each row; True: a bar of tqdm's.
 
     Returns
     -------
@@ -239,36 +243,51 @@ def design_report(
             for trial in range(check.count(trials, "trials"))
         ]
 
-    books = {name: design(law, n_levels, k) for name, design in DESIGNS.items()}
     formats = formats_at(n_levels)
-    books |= {name: each(pair, n_levels) for name, each in formats.items()}
-    if isinstance(pair, EmpiricalPair):
-        smoothing: float | Literal["auto"] = 0.0 if held_out is None else "auto"
-        books["empirical"] = design_empirical(pair, n_levels, smoothing=smoothing)
-    rows = []
-    if isinstance(pair, EmpiricalPair) and k <= _MOST_IN_BASIS:
-        basis = balance(pair)
-        moved = design_empirical(basis.apply(pair.a, pair.b), n_levels, smoothing=smoothing)
-        coder = partial(_encode_in_basis, basis, *moved)
-        rows.append(_measured("balanced", samples, coder, energy))
-        if k <= _MOST_IN_SCHEME:
-            scheme = design_scheme(pair, bits)
-            rows.append(_measured("scheme", samples, partial(_encode_by_scheme, scheme), energy))
-    for name, (cb_x, cb_y) in books.items():
-        row = _measured(name, samples, partial(_encode_both, cb_x, cb_y), energy)
-        if not isinstance(pair, EmpiricalPair):
-            exact = exact_mse(pair, cb_x, cb_y, k)
-            row = replace(
-                row, exact_nmse=exact.nmse, bias_share=exact.bias_share, gain=exact.gain,
-                nmse_with_gain=exact.nmse_with_gain,
-            )  # fmt: skip
-        rows.append(row)
-    for group in groups:
+    in_blocks = [name for name, each in formats.items() if each.scaling == "absmax"]
+    total = 2 * (len(DESIGNS) + len(formats)) + 5 + len(groups) * len(in_blocks)
+    with Meter(progress, total, label="design_report") as meter:
+        books = {}
+        for name, design in DESIGNS.items():
+            books[name] = design(law, n_levels, k)
+            meter.add()
         for name, each in formats.items():
-            if each.scaling == "absmax":
-                unit = Codebook(each.levels(n_levels), info={"design": name})
+            books[name] = each(pair, n_levels)
+            meter.add()
+        rows = []
+        if isinstance(pair, EmpiricalPair):
+            smoothing: float | Literal["auto"] = 0.0 if held_out is None else "auto"
+            books["empirical"] = design_empirical(pair, n_levels, smoothing=smoothing)
+            meter.add()
+            if k <= _MOST_IN_BASIS:
+                basis = balance(pair)
+                moved = design_empirical(basis.apply(pair.a, pair.b), n_levels, smoothing=smoothing)
+                coder = partial(_encode_in_basis, basis, *moved)
+                rows.append(_measured("balanced", samples, coder, energy))
+                meter.add()
+            if k <= _MOST_IN_SCHEME:
+                scheme = design_scheme(pair, bits)
+                meter.add()
+                rows.append(
+                    _measured("scheme", samples, partial(_encode_by_scheme, scheme), energy)
+                )
+                meter.add()
+        for name, (cb_x, cb_y) in books.items():
+            row = _measured(name, samples, partial(_encode_both, cb_x, cb_y), energy)
+            if not isinstance(pair, EmpiricalPair):
+                exact = exact_mse(pair, cb_x, cb_y, k)
+                row = replace(
+                    row, exact_nmse=exact.nmse, bias_share=exact.bias_share, gain=exact.gain,
+                    nmse_with_gain=exact.nmse_with_gain,
+                )  # fmt: skip
+            rows.append(row)
+            meter.add()
+        for group in groups:
+            for name in in_blocks:
+                unit = Codebook(formats[name].levels(n_levels), info={"design": name})
                 coder = partial(_encode_both_in_blocks, unit, group)
                 rows.append(_measured(f"{name}/{group}", samples, coder, energy))
+                meter.add()
 
     rows.sort(key=lambda row: row.nmse)
     independent = isinstance(pair, GaussianPair) and pair.rho == 0

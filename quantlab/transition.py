@@ -11,6 +11,7 @@ from quantlab import _validate as check
 from quantlab.design import design_bilinear
 from quantlab.distortion import leading_constant
 from quantlab.pairs import GaussianPair, Operand, Pair
+from quantlab.progress import Meter, Progress
 
 # distances from 0, in standard deviations, from which the curvature there is extrapolated
 _DISTANCES = 2.0 ** -np.arange(3.0, 9.0)
@@ -79,7 +80,9 @@ def _curvature(pair: Pair, operand: Operand) -> float:
     return float(table[0])
 
 
-def finite_size_critical_rho(n_levels: int, inner_dim: int = 1) -> float:
+def finite_size_critical_rho(
+    n_levels: int, inner_dim: int = 1, *, progress: Progress = None
+) -> float:
     r"""The correlation at which the exact optimal K-level codebook itself splits.
 
     .. math:: c_{h+1} - c_h = c_{h+2} - c_{h+1}
@@ -94,6 +97,8 @@ def finite_size_critical_rho(n_levels: int, inner_dim: int = 1) -> float:
         K of both operands, at least 4: fewer levels have no second gap.
     inner_dim : int
         k for which the codebooks are optimal (`design_bilinear`).
+    progress : callable or True, optional
+        progress(done, total, seconds left) at each codebook; True: a bar of tqdm's.
 
     Returns
     -------
@@ -120,18 +125,21 @@ def finite_size_critical_rho(n_levels: int, inner_dim: int = 1) -> float:
     k = check.count(n_levels, "n_levels", 4)
     check.count(inner_dim, "inner_dim")
 
-    def excess(rho: float) -> float:
-        book, _ = design_bilinear(GaussianPair(rho), k, inner_dim, symmetric=True)
-        inner, outer = np.diff(book.centers[(k - 1) // 2 :])[:2]
-        return float(inner / outer - 1)
-
     grid = np.linspace(0.0, 0.85, 18)
-    previous = excess(grid[0])
-    for left, right in pairwise(grid.tolist()):
-        following = excess(right)
-        if previous < 0 <= following:
-            return float(brentq(excess, left, right, xtol=1e-7))
-        previous = following
+    with Meter(progress, grid.size, label="critical rho") as meter:
+
+        def excess(rho: float) -> float:
+            book, _ = design_bilinear(GaussianPair(rho), k, inner_dim, symmetric=True)
+            inner, outer = np.diff(book.centers[(k - 1) // 2 :])[:2]
+            meter.add()
+            return float(inner / outer - 1)
+
+        previous = excess(grid[0])
+        for left, right in pairwise(grid.tolist()):
+            following = excess(right)
+            if previous < 0 <= following:
+                return float(brentq(excess, left, right, xtol=1e-7))
+            previous = following
     return np.nan
 
 

@@ -113,3 +113,24 @@ def test_a_file_that_is_not_text_says_so(tmp_path: Path) -> None:
     (tmp_path / "book.json").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(ValueError, match="is not a codebook in JSON"):
         Codebook.load(tmp_path / "book.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not a codebook in JSON"),
+        ("[1, 2]", "must hold a JSON object; got list"),
+        ('{"centers": [0, 1]}', r"missing \['thresholds'\]"),
+        ('{"centers": [0, 1], "thresholds": [0.5], "info": 3}', "info must be a JSON object"),
+        ('{"centers": [1, 0], "thresholds": [0.5]}', "centers must increase strictly"),
+        ('{"centers": [0, "a"], "thresholds": [0.5]}', "could not convert"),
+        ('{"centers": [0, 1], "thresholds": [0.5, 0.6]}', "thresholds"),
+        ('{"centers": [0, null], "thresholds": [0.5]}', "centers"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_named(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "book.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        Codebook.load(path)
+    assert str(path) in str(caught.value)

@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from quantlab._files import whole_file
 from quantlab.codebook import Codebook
 
 _FORMAT = "quantlab.coded_matrix.v1"
@@ -33,9 +34,6 @@ def write(
     """Packed codes, centers, thresholds and scale; the header says the rest."""
     from safetensors.numpy import save_file
 
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {folder}")
     tensors = {"codes": packed, "centers": codebook.centers, "thresholds": codebook.thresholds}
     if scale is not None:
         tensors["scale"] = scale
@@ -48,7 +46,8 @@ def write(
         "info": json.dumps(dict(codebook.info)),
         "layout": _LAYOUT,
     }
-    save_file(tensors, str(path), header)
+    with whole_file(path) as beside:
+        save_file(tensors, str(beside), header)
 
 
 def read(path: str | Path) -> tuple[NDArray, tuple[int, int], Codebook, NDArray | None, int | None]:

@@ -15,6 +15,7 @@ from quantlab.design._product_error import Point, ProductError, minimize
 from quantlab.design.lloyd_max import design_lloyd_max
 from quantlab.pairs import OPERANDS, Operand, Pair
 from quantlab.pairs.base import FloatArray
+from quantlab.progress import Meter, Progress
 
 # at |rho| = 1 the error has corners where thresholds of X and Y meet: it is smoothed by this much
 _SMOOTHING = 1e-9
@@ -28,6 +29,7 @@ def design_bilinear(
     inner_dim: int | None = None,
     *,
     symmetric: bool | Literal["auto"] = "auto",
+    progress: Progress = None,
 ) -> tuple[Codebook, Codebook]:
     r"""Codebooks of least exact product error, centres and thresholds of both at once.
 
@@ -51,6 +53,8 @@ def design_bilinear(
         symmetric about 0, as the law is; thresholds and centres of X and of Y may still differ
         from each other, and do at large |rho|. False: no such constraint, and more starts; about
         four times slower.
+    progress : callable or True, optional
+        progress(done, total, seconds left) at each start's end; True: a bar of tqdm's.
 
     Returns
     -------
@@ -100,16 +104,12 @@ def design_bilinear(
         raise ValueError(f"design_bilinear needs a finite E[X^2 Y^2]; {pair!r} has none")
     if not (isinstance(symmetric, bool) or symmetric == "auto"):
         raise ValueError(f'symmetric must be True, False or "auto"; got {symmetric!r}')
-    kinds = [symmetric] if isinstance(symmetric, bool) else [True, False]
-    if symmetric == "auto" and max(levels) > _MOST_LOPSIDED:
-        kinds = [True]
     pair = _smooth(law)
-    books = design_lloyd_max(pair, levels, weighted=True)
+    starts = _starts(pair, levels, symmetric)
     best: tuple[ProductError, Point, dict[str, object]] | None = None
-    for kind in kinds:
-        problem = ProductError(pair, levels, k, kind)
-        starts = _symmetric_starts(pair, books) if kind else _lopsided_starts(pair, books)
-        for name, theta in starts:
+    with Meter(progress, len(starts), label="design_bilinear") as meter:
+        for name, kind, theta in starts:
+            problem = ProductError(pair, levels, k, kind)
             start = problem.best_centers(problem.at(theta), _CENTER_ROUNDS)
             point, trace = minimize(problem, start)
             if best is None or point.nmse < best[1].nmse * (1 - 1e-9):
@@ -118,8 +118,7 @@ def design_bilinear(
                     "nmse": point.nmse, "trace": trace,
                 }  # fmt: skip
                 best = problem, point, info
-            if symmetric == "auto" and not kind:
-                break  # the others find nothing better by more than 3e-4
+            meter.add()
     assert best is not None
     cb_x, cb_y = _codebooks(*best)
     return cb_x.in_units(e_x), cb_y.in_units(e_y)
@@ -132,6 +131,19 @@ def _smooth(pair: Pair) -> Pair:
     if not is_dataclass(pair) or "rho" not in {f.name for f in fields(pair)}:
         raise ValueError(f"design_bilinear needs |rho| < 1 for {type(pair).__name__}")
     return replace(pair, rho=float(np.sign(pair.rho)) * (1 - _SMOOTHING))
+
+
+def _starts(
+    pair: Pair, levels: tuple[int, int], symmetric: bool | str
+) -> list[tuple[str, bool, FloatArray]]:
+    """Names, whether the descent keeps to symmetric codebooks, and where it starts."""
+    books = design_lloyd_max(pair, levels, weighted=True)
+    odd = [(name, True, theta) for name, theta in _symmetric_starts(pair, books)]
+    if symmetric is True or (symmetric == "auto" and max(levels) > _MOST_LOPSIDED):
+        return odd
+    free = [(name, False, theta) for name, theta in _lopsided_starts(pair, books)]
+    # of these the others find nothing that is better by more than 3e-4
+    return odd + free[:1] if symmetric == "auto" else free
 
 
 def _symmetric_starts(

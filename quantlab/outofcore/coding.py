@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from quantlab.codes.layout import packed_width
 from quantlab.gemm import matmul as matmul_block
 from quantlab.gemm import plan
 from quantlab.outofcore.reading import MEMORY, Array, checked, entries_in, read, steps, tiles
+from quantlab.progress import Meter, Progress
 
 
 def encode(
@@ -24,6 +26,7 @@ def encode(
     *,
     out: NDArray[np.uint8] | None = None,
     memory: int = MEMORY,
+    progress: Progress = None,
 ) -> CodedMatrix:
     """`quantlab.encode`, packed, of a matrix that is read in blocks.
 
@@ -39,6 +42,8 @@ def encode(
         numpy.lib.format.open_memmap(path, "w+", numpy.uint8, shape); by default in memory.
     memory : int
         Bytes for the blocks. `out` comes on top where it is in memory.
+    progress : callable or True, optional
+        progress(done, total, seconds left) at each block; True: a bar of tqdm's.
 
     Returns
     -------
@@ -70,10 +75,13 @@ def encode(
             f"got {target.dtype} of shape {target.shape}"
         )
     # eight codes of any width end at a byte
-    for r, c in tiles((rows, columns), entries_in(memory), multiple=8):
-        coded = encode_block(read(matrix, r, c, "matrix"), codebook, packed=True)
-        first = c.start * bits // 8
-        target[r, first : first + coded.packed.shape[1]] = coded.packed
+    parts = list(tiles((rows, columns), entries_in(memory), multiple=8))
+    with Meter(progress, len(parts), label="encode") as meter:
+        for r, c in parts:
+            coded = encode_block(read(matrix, r, c, "matrix"), codebook, packed=True)
+            first = c.start * bits // 8
+            target[r, first : first + coded.packed.shape[1]] = coded.packed
+            meter.add()
     return CodedMatrix._trusted(target, bits, (rows, columns), codebook)
 
 
@@ -84,6 +92,7 @@ def matmul(
     out: Any = None,
     memory: int = MEMORY,
     backend: str = "auto",
+    progress: Progress = None,
 ) -> Any:
     r"""`quantlab.matmul` by blocks; codes and product may be larger than memory.
 
@@ -102,6 +111,8 @@ def matmul(
         Bytes for the blocks.
     backend : str
         As in `quantlab.matmul`.
+    progress : callable or True, optional
+        progress(done, total, seconds left) at each block of the product; True: a bar of tqdm's.
 
     Returns
     -------
@@ -139,8 +150,9 @@ def matmul(
     # two decoded operands and two products, float64 at most: a square block each
     side = max(8, int(np.sqrt(entries_in(memory) / 2)) // 8 * 8)
     route = None
-    for r in steps(m, side):
-        for c in steps(n, side):
+    blocks = list(product(steps(m, side), steps(n, side)))
+    with Meter(progress, len(blocks), label="matmul") as meter:
+        for r, c in blocks:
             total = np.zeros((r.stop - r.start, c.stop - c.start))
             for inner in steps(k, side):
                 left, right = _block(a, r, inner), _block(b, inner, c)
@@ -148,6 +160,7 @@ def matmul(
                     route = plan(left, right).route
                 total += matmul_block(left, right, backend, route=route)
             out[r, c] = total.astype(np.float32)
+            meter.add()
     return out
 
 

@@ -12,8 +12,11 @@ from quantlab.codebook import Codebook
 from quantlab.design import design_empirical as design_in_memory
 from quantlab.design.empirical import at_least_two, gain_sample, or_ones, spread
 from quantlab.design.weighted_kmeans import N_BINS, FloatArray, weighted_kmeans_of_blocks
-from quantlab.outofcore.reading import MEMORY, Array, blocks, checked, entries_in, steps
+from quantlab.outofcore.reading import MEMORY, Array, blocks, checked, entries_in, steps, tiles
 from quantlab.pairs import OPERANDS, EmpiricalPair
+from quantlab.progress import Meter, Progress
+
+_PASSES = 3  # over both matrices: weights, range and histogram
 
 
 def design_empirical(
@@ -23,6 +26,7 @@ def design_empirical(
     *,
     fit_gain: bool = True,
     memory: int = MEMORY,
+    progress: Progress = None,
 ) -> tuple[Codebook, Codebook]:
     """`quantlab.design_empirical` of two matrices that are read in blocks, each a few times.
 
@@ -36,6 +40,8 @@ def design_empirical(
         Multiply the centres of a by the gain, from some of its rows and of b's columns.
     memory : int
         Bytes for the blocks.
+    progress : callable or True, optional
+        progress(done, total, seconds left) at each block that is read; True: a bar of tqdm's.
 
     Returns
     -------
@@ -62,28 +68,36 @@ def design_empirical(
     if max(m * k, k * n) <= max(N_BINS, entries // 8):
         whole = EmpiricalPair(np.asarray(a[:, :]), np.asarray(b[:, :]))
         return design_in_memory(whole, n_levels, fit_gain=fit_gain)
-    row_weight, column_weight = np.zeros(k), np.zeros(k)
-    for _, c, block in blocks(a, entries, "a"):
-        row_weight[c] += np.square(block, dtype=np.float64).sum(axis=0)
-    for r, _, block in blocks(b, entries, "b"):
-        column_weight[r] += np.square(block, dtype=np.float64).sum(axis=1)
+    n_blocks = sum(len(list(tiles(shape, entries))) for shape in shapes)
+    with Meter(progress, _PASSES * n_blocks, label="design_empirical") as meter:
 
-    ones_m, ones_n = np.ones(m), np.ones(n)
-    weights = {"x": (ones_m, or_ones(column_weight)), "y": (or_ones(row_weight), ones_n)}
-    books = []
-    for operand, source, levels in zip(OPERANDS, (a, b), (k_x, k_y), strict=True):
-        rows, columns = (weight / weight.max() for weight in weights[operand])
+        def read_blocks(source: Array, name: str) -> Iterator[tuple[slice, slice, NDArray]]:
+            for block in blocks(source, entries, name):
+                yield block
+                meter.add()
 
-        def weighted(
-            source: Array = source, rows: FloatArray = rows, columns: FloatArray = columns
-        ) -> Iterator[tuple[NDArray, FloatArray, FloatArray]]:
-            for r, c, block in blocks(source, entries, "matrix"):
-                yield np.ascontiguousarray(block), rows[r], columns[c]
+        row_weight, column_weight = np.zeros(k), np.zeros(k)
+        for _, c, block in read_blocks(a, "a"):
+            row_weight[c] += np.square(block, dtype=np.float64).sum(axis=0)
+        for r, _, block in read_blocks(b, "b"):
+            column_weight[r] += np.square(block, dtype=np.float64).sum(axis=1)
 
-        size = source.shape[0] * source.shape[1]
-        centers = weighted_kmeans_of_blocks(weighted, size, levels)
-        info = {"design": "empirical", "operand": operand}
-        books.append(Codebook(at_least_two(centers), info=info))
+        ones_m, ones_n = np.ones(m), np.ones(n)
+        weights = {"x": (ones_m, or_ones(column_weight)), "y": (or_ones(row_weight), ones_n)}
+        books = []
+        for operand, source, levels in zip(OPERANDS, (a, b), (k_x, k_y), strict=True):
+            rows, columns = (weight / weight.max() for weight in weights[operand])
+
+            def weighted(
+                source: Array = source, rows: FloatArray = rows, columns: FloatArray = columns
+            ) -> Iterator[tuple[NDArray, FloatArray, FloatArray]]:
+                for r, c, block in read_blocks(source, "matrix"):
+                    yield np.ascontiguousarray(block), rows[r], columns[c]
+
+            size = source.shape[0] * source.shape[1]
+            centers = weighted_kmeans_of_blocks(weighted, size, levels)
+            info = {"design": "empirical", "operand": operand}
+            books.append(Codebook(at_least_two(centers), info=info))
     cb_x, cb_y = books
     if fit_gain:
         return cb_x.scaled(_gain(a, b, books, entries)), cb_y

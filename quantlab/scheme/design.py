@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from quantlab import _validate as check
 from quantlab._matrices import finite_matrix
 from quantlab.pairs import EmpiricalPair
+from quantlab.progress import Meter, Progress
 from quantlab.scheme.coder import Coder
 from quantlab.scheme.fitting import Calibration, Parts
 from quantlab.scheme.scheme import Scheme
@@ -20,6 +21,8 @@ from quantlab.scheme.scheme import Scheme
 FloatArray = NDArray[np.float64]
 Coders = tuple[Coder | None, Coder | None]
 Matrices = tuple[NDArray, NDArray]
+#: What is fitted to, and what is left out to measure on.
+Fold = tuple[Calibration, list[Matrices]]
 
 BASES = ("none", "balanced", "diagonal")
 RATES = ("equal", "allocated")
@@ -59,6 +62,7 @@ def design_scheme(
     books: str = "auto",
     most_bits: int = 8,
     held_out: Iterable[tuple[ArrayLike, ArrayLike]] | None = None,
+    progress: Progress = None,
 ) -> Scheme:
     r"""Code two matrices for their product: in the best basis, with bits where they count.
 
@@ -96,6 +100,8 @@ def design_scheme(
     held_out : iterable of (a, b), optional
         Choose by the error on these. By default the first half of the rows and columns is left out
         from a fit to the second, and the other way round.
+    progress : callable or True, optional
+        progress(done, total, seconds left) at each fit; True: a bar of tqdm's.
 
     Returns
     -------
@@ -141,22 +147,13 @@ def design_scheme(
         raise ValueError("a scheme needs a product that is not zero: an operand is zero everywhere")
     whole = Calibration(data)
     tried: dict[Parts, float] = {}
+    close = list(candidates)
     if len(candidates) > 1:
         folds = _folds(whole, held_out, *exponents)
-        first = candidates[0]
-        rough = [
-            parts for parts in candidates if replace(parts, smoothing=first.smoothing) == first
-        ]
-        tried = _errors(rough, folds, both, most_bits)
-        # entries or their smoothed density: what is better for the first is taken for all
-        best = min(tried, key=lambda parts: tried[parts]).smoothing
-        rest = [parts for parts in candidates if parts not in tried]
-        rest = [each for each in rest if each.basis != "none" or each.smoothing == best]
-        tried |= _errors(rest, folds, both, most_bits)
+        with Meter(progress, len(folds) * len(candidates), label="design_scheme") as meter:
+            tried = _tried(candidates, folds, both, most_bits, meter)
         least = min(tried.values())
         close = [parts for parts, error in tried.items() if error <= _AS_GOOD * least]
-    else:
-        close = list(candidates)
     made = [(_coders(whole, parts, both, most_bits), parts) for parts in close]
     coders, parts = min(made, key=lambda each: sum(c.side_bytes for c in each[0] if c is not None))
     (x, y), gain, predicted = _with_gain(whole, parts, coders)
@@ -244,8 +241,7 @@ def _folds(
     held_out: Iterable[tuple[ArrayLike, ArrayLike]] | None,
     e_x: int,
     e_y: int,
-) -> list[tuple[Calibration, list[Matrices]]]:
-    """What is fitted to, and what is left out to measure on."""
+) -> list[Fold]:
     a, b = whole.pair.a, whole.pair.b
     if held_out is not None:
         given = [(finite_matrix(x, "held-out a"), finite_matrix(y, "held-out b"))
@@ -268,28 +264,49 @@ def _folds(
     return halves or [(whole, [(a, b)])]
 
 
-def _errors(
+def _tried(
     candidates: Sequence[Parts],
-    folds: Sequence[tuple[Calibration, list[Matrices]]],
+    folds: Sequence[Fold],
     bits: tuple[float | None, float | None],
     most_bits: int,
+    meter: Meter,
 ) -> dict[Parts, float]:
     """nmse of each on data left out of its fit."""
+    first = candidates[0]
+    rough = [parts for parts in candidates if replace(parts, smoothing=first.smoothing) == first]
+    tried = _errors(rough, folds, bits, most_bits, meter)
+    # entries or their smoothed density: what is better for the first is taken for all
+    best = min(tried, key=lambda parts: tried[parts]).smoothing
+    rest = [parts for parts in candidates if parts not in tried]
+    rest = [each for each in rest if each.basis != "none" or each.smoothing == best]
+    return tried | _errors(rest, folds, bits, most_bits, meter)
+
+
+def _errors(
+    candidates: Sequence[Parts],
+    folds: Sequence[Fold],
+    bits: tuple[float | None, float | None],
+    most_bits: int,
+    meter: Meter,
+) -> dict[Parts, float]:
     errors = dict.fromkeys(candidates, 0.0)
     energy = 0.0
     for data, given in folds:
+        exact = []
         for x, y in given:
             left = x[np.linspace(0, len(x) - 1, min(len(x), _LEFT_OUT)).astype(int)]
             right = y.T[np.linspace(0, y.shape[1] - 1, min(y.shape[1], _LEFT_OUT)).astype(int)]
-            c = left.astype(np.float64) @ right.T.astype(np.float64)
-            energy += float(np.square(c).sum())
-            for parts in candidates:
-                made = _with_gain(data, parts, _coders(data, parts, bits, most_bits))[0]
+            exact.append((left, right, left.astype(np.float64) @ right.T.astype(np.float64)))
+        energy += sum(float(np.square(c).sum()) for *_, c in exact)
+        for parts in candidates:
+            made = _with_gain(data, parts, _coders(data, parts, bits, most_bits))[0]
+            for *both, c in exact:
                 coded = [
                     rows if coder is None else coder.restored(coder.values(coder.encode(rows)))
-                    for rows, coder in zip((left, right), made, strict=True)
+                    for rows, coder in zip(both, made, strict=True)
                 ]
                 errors[parts] += float(np.square(c - coded[0] @ coded[1].T).sum())
+            meter.add()
     return {parts: error / energy if energy else error for parts, error in errors.items()}
 
 

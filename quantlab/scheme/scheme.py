@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from quantlab import _validate as check
+from quantlab._files import whole_file
 from quantlab._matrices import finite_matrix
 from quantlab.pairs import Operand
 from quantlab.scheme.coded import SchemeMatrix
@@ -119,9 +120,6 @@ class Scheme:
         """
         from safetensors.numpy import save_file
 
-        folder = Path(path).parent
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{path} cannot be written: there is no folder {folder}")
         tensors = {
             f"{operand}.{name}": np.ascontiguousarray(tensor)
             for operand, coder in (("x", self.x), ("y", self.y))
@@ -133,7 +131,8 @@ class Scheme:
             "rounding": self.rounding, "lengths": self.lengths, "books": self.books,
             "predicted_nmse": json.dumps(self.predicted_nmse), "info": json.dumps(dict(self.info)),
         }  # fmt: skip
-        save_file(tensors, str(path), header)
+        with whole_file(path) as beside:
+            save_file(tensors, str(beside), header)
 
     @classmethod
     def load(cls, path: str | Path) -> Scheme:

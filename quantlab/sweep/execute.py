@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from quantlab.sweep.runners import one_thread_each
 
 Row = dict[str, Any]
 CellFunction = Callable[..., "Row | Sequence[Row]"]
-#: (finished cells, all cells, estimated seconds left or None)
-Progress = Callable[[int, int, "float | None"], None]
 
 TICK_SECONDS = 1.0
 
@@ -106,23 +103,3 @@ def run_tasks(
         finally:
             for future in running:
                 future.cancel()
-
-
-class Meter:
-    """Counts cells and reports the time left, at this run's own pace."""
-
-    def __init__(self, report: Progress | None, total: int, already: int) -> None:
-        self.report, self.total, self.done, self.already = report, total, already, already
-        self.start = time.monotonic()
-        self._tell()
-
-    def add(self, cells: int) -> None:
-        self.done += cells
-        self._tell()
-
-    def _tell(self) -> None:
-        if self.report:
-            own = self.done - self.already
-            pace = (time.monotonic() - self.start) / own if own else None
-            left = None if pace is None else pace * (self.total - self.done)
-            self.report(self.done, self.total, left)

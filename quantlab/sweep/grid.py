@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from quantlab import _validate as check
+from quantlab.progress import Meter, Progress
 from quantlab.sweep.execute import (
     TICK_SECONDS,
     Cell,
     CellFunction,
-    Meter,
-    Progress,
     Row,
     run_tasks,
     split_chunks,
@@ -105,7 +104,7 @@ class Sweep:
         executor: Executor | None = None,
         *,
         store: str | Path | None = None,
-        progress: Progress | None = None,
+        progress: Progress = None,
         chunk: int = 1,
     ) -> list[Row]:
         """Run the cells that the store lacks; return the rows of all, in the order of `cells`.
@@ -117,8 +116,9 @@ class Sweep:
         store : path, optional
             Folder of parquet parts (extra `sweep`). Rows are written as cells finish, within a
             second, each part at once or not at all: after a crash the same call resumes.
-        progress : callable, optional
-            progress(finished, all, seconds left), at every finished task (see `ProgressLine`).
+        progress : callable or True, optional
+            progress(finished, all, seconds left), at every finished task (see `ProgressLine`);
+            True: a bar of tqdm's.
         chunk : int
             Cells of one task, at most; only cells of the same settings share a task. More is
             quicker for short cells; up to `chunk` cells a worker are redone after a crash.
@@ -134,10 +134,12 @@ class Sweep:
             If a cell failed: the first one is named. What had finished is in the store.
         """
         chunk = check.count(chunk, "chunk")
-        with Store(store) if store is not None else nullcontext() as held:
+        with ExitStack() as held_open:
+            held = held_open.enter_context(Store(store)) if store is not None else None
             finished = held.rows() if held else {}
             todo = [cell for cell in self.cells if cell.key not in finished]
-            meter = Meter(progress, len(self.cells), len(self.cells) - len(todo))
+            already = len(self.cells) - len(todo)
+            meter = held_open.enter_context(Meter(progress, len(self.cells), already, "sweep"))
             unwritten: list[Row] = []
             written = time.monotonic()
             tasks = run_tasks(self.function, split_chunks(todo, chunk), executor)

@@ -1,16 +1,13 @@
-"""Where a sweep runs: threads or processes of this machine, or a Dask cluster; its progress."""
+"""Where a sweep runs: threads or processes of this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context, parent_process
-from typing import TextIO
 
 from quantlab import _validate as check
 
@@ -118,39 +115,3 @@ def _dask_executor(address: str) -> Iterator[Executor]:
         ) from None
     with client:
         yield client.get_executor(pure=False)
-
-
-class ProgressLine:
-    """One line that tells the share done and the time left; for `Sweep.run(progress=...)`.
-
-    Parameters
-    ----------
-    label : str
-        What runs.
-    stream : file, optional
-        Default: standard error. On a terminal the line is redrawn; elsewhere a new one is written
-        every ten seconds, and at the end.
-    """
-
-    def __init__(self, label: str = "sweep", stream: TextIO | None = None) -> None:
-        self.label = label
-        self.stream = stream or sys.stderr
-        self.live = self.stream.isatty()
-        self.last = -float("inf")
-
-    def __call__(self, done: int, total: int, seconds_left: float | None) -> None:
-        now, finished = time.monotonic(), done == total
-        if not finished and now - self.last < (0.1 if self.live else 10.0):
-            return
-        self.last = now
-        filled = 24 * done // total
-        left = "--:--" if seconds_left is None else _clock(seconds_left)
-        line = f"{self.label} [{'#' * filled:<24}] {done}/{total}  {left} left"
-        end = "\n" if finished or not self.live else ""
-        print(f"\r{line}" if self.live else line, end=end, file=self.stream, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
