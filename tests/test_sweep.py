@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantlab.sweep import ProgressLine, Store, Sweep, open_executor
+from quantlab.sweep import ProgressLine, Store, Sweep, execute, open_executor
+from quantlab.sweep.execute import Meter
 from tests import sweep_cells
 
 GRID = {"size": [3, 40], "scale": [0.5, 2.0]}
@@ -184,6 +185,50 @@ def test_progress_tells_share_and_time_left() -> None:
         "phase [######                  ] 1/4  1:02:05 left",
         "phase [########################] 4/4  00:00 left",
     ]
+
+
+def test_time_left_goes_by_the_pace_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store's 96 cells took none of this run's time."""
+    clock = iter([100.0, 110.0])
+    monkeypatch.setattr(execute.time, "monotonic", lambda: next(clock))
+    seen = []
+    Meter(lambda *now: seen.append(now), total=100, already=96).add(1)
+    monkeypatch.undo()
+    assert seen[-1] == (97, 100, 30.0)
+
+
+def test_a_line_of_progress_is_seen_at_once() -> None:
+    class Stream(io.StringIO):
+        flushed = ""
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue()
+
+    stream = Stream()
+    ProgressLine("phase", stream)(1, 4, None)
+    assert stream.flushed.startswith("phase [######")
+
+
+def test_what_append_has_written_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The part's bytes before its name, then the folder: a power cut leaves whole parts."""
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append(os.fstat(handle).st_size))
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("named"), replace(a, b)))
+    with Store(tmp_path) as store:
+        store.append([{"cell": "a", "x": 1}])
+        (part,) = store.parts()
+    folder = [] if sys.platform == "win32" else [tmp_path.stat().st_size]
+    assert done[:2] == [part.stat().st_size, "named"]
+    assert len(done) == 2 + len(folder)
+
+
+def test_processes_are_spawned() -> None:
+    """A fork copies locks that this process's threads hold."""
+    with open_executor("processes", workers=1) as executor:
+        assert executor._mp_context.get_start_method() == "spawn"
 
 
 KILLED = """
