@@ -98,6 +98,7 @@ def test_it_lives_without_a_server(site: Path, page: Page, name: str, width: int
 
 def test_pages_link_to_each_other(site: Path) -> None:
     assert list(problems(site)) == []
+    assert 'href="instrument.html"' in (site / "index.html").read_text()
     page = (site / "08_page.html").read_text()
     assert 'href="07_before.html"' in page
     assert "make lab" in page  # in place of what a cell would show that needs a kernel

@@ -70,19 +70,20 @@ quantlab.books = (() => {
     return {centers: mirror(positive, K % 2 ? [0] : []), thresholds: mirror(middle, K % 2 ? [] : [0])};
   }
 
-  // Between two of the table's correlations both are mixed; null, or why there is none
+  // The codebooks of least exact error, or why there are none. Between two of the table's correlations
+  // both are mixed, but for neighbours a hundredth apart, which may be of different kinds
   function bilinear(table, law, kX, kY, k) {
-    if (law.family !== "gaussian") return {missing: "in the table for the Gaussian law only"};
-    if (kX !== kY) return {missing: "in the table for equal K of A and B only"};
-    const {rhos, unit} = table, rho = Math.abs(law.rho), row = table.books[k]?.[kX];
-    if (row === undefined) return {missing: "not in the table at this K and k"};
-    if (rho > rhos[rhos.length - 1]) return {missing: `in the table up to |ρ| = ${rhos[rhos.length - 1]}`};
+    if (law.family !== "gaussian") return {missing: "tabled for the Gaussian law only"};
+    if (kX !== kY) return {missing: "tabled for equal K of A and B only"};
+    const row = table.books[k][kX], at = 100 * Math.abs(law.rho), last = row.length - 1;
+    if (at > row[last][0] + 1e-9) return {missing: `tabled up to |ρ| = ${row[last][0] / 100}`};
     let i = 0;
-    while (i < rhos.length - 2 && rhos[i + 1] <= rho) i++;
-    const share = (rho - rhos[i]) / (rhos[i + 1] - rhos[i]);
+    while (i < last - 1 && row[i + 1][0] <= at) i++;
+    const [[low, left], [high, right]] = [row[i], row[i + 1]], share = (at - low) / (high - low);
+    const mix = high - low > 1 ? share : Math.round(share);
     const [x, y] = [0, 1].map((operand) => {
-      const [left, right] = [row[i], row[i + 1]].map((books) => books[operand] ?? books[0]);
-      return whole(left.map((v, j) => v + share * (right[j] - v)), kX, unit);
+      const [from, to] = [left, right].map((books) => books[operand] ?? books[0]);
+      return whole(from.map((v, j) => v + mix * (to[j] - v)), kX, table.unit);
     });
     return {x, y};
   }

@@ -96,7 +96,7 @@ function against(name, row, plain) {
   if (name === "plain") return "";
   if (!row || !plain) return "…";
   const share = row.value / plain - 1, kind = share < -0.005 ? "less" : share > 0.005 ? "more" : "";
-  const text = share >= 1 ? `${(1 + share).toFixed(1)} times` : `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(0)} %`;
+  const text = share >= 1 ? `× ${(1 + share).toFixed(1)}` : `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(0)} %`;
   return `<span class="${kind}">${text}</span>`;
 }
 

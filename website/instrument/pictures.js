@@ -61,12 +61,9 @@ const pictures = (() => {
         at.add("text", {class: "name", x: LEFT - 8, y: y + 4, "text-anchor": "end"}, NAMES[name]);
         at.add("line", {class: "grid", x1: LEFT, x2: at.width - RIGHT, y1: y, y2: y});
         const path = at.add("path", {class: "rug", style: `--c: var(${COLOURS[name]})`, "data-rug": name});
-        this.rugs[name] = {path, y, why: at.add("text", {x: this.x(0), y: y - 4, "text-anchor": "middle"})};
+        const note = at.add("text", {y: y - 4, "text-anchor": "end"});
+        this.rugs[name] = {path, y, note};
       });
-      if (rows) {
-        at.add("text", {x: at.width - RIGHT, y: end + 14 + 8, "text-anchor": "end"}, "A ↑");
-        at.add("text", {x: at.width - RIGHT, y: end + 14 + row - 2, "text-anchor": "end"}, "B ↓");
-      }
     }
 
     draw(law, books, sentence) {
@@ -84,12 +81,14 @@ const pictures = (() => {
         peak.setAttribute("cx", this.x(found[j]));
         peak.setAttribute("cy", this.y(heights[j]));
       });
-      for (const [name, {path, y, why}] of Object.entries(this.rugs)) {
-        const book = books[name], inside = (u) => Math.abs(u) <= REACH;
+      for (const [name, {path, y, note}] of Object.entries(this.rugs)) {
+        const book = books[name], inside = (u) => Math.abs(u) <= REACH, right = at.width - RIGHT;
         const ticks = (centers, side) =>
           Array.from(centers).filter(inside).map((u) => `M${this.x(u).toFixed(1)} ${y + side}v${11 * side}`).join("");
         path.setAttribute("d", book.missing ? "" : ticks(book.x.centers, -1) + ticks(book.y.centers, 1));
-        why.textContent = book.missing ?? "";
+        const beyond = book.missing ? 0 : [...book.x.centers, ...book.y.centers].filter((u) => u > REACH).length;
+        note.setAttribute("x", book.missing ? (this.x(0) + right) / 2 + 20 : right);
+        note.textContent = book.missing ?? (!beyond ? "" : at.width < 480 ? "→" : "more →");
       }
       at.svg.setAttribute("aria-label", sentence);
     }
@@ -173,10 +172,11 @@ const pictures = (() => {
         for (let e = Math.floor(low); e <= high; e++)
           for (const step of steps) {
             const place = x(step * 10 ** e);
-            if (place < left + 20 || place > at.width - 24 || place < free) continue;
-            free = place + 68;
+            const label = numbers.short(step, e), half = 3.3 * label.length;
+            if (place < left || place > at.width - RIGHT || place - half < free) continue;
+            free = place + half + 12;
             at.add("line", {class: "grid", x1: place, x2: place, y1: top, y2: bottom});
-            at.add("text", {x: place, y: bottom + 16, "text-anchor": "middle"}, numbers.short(step, e));
+            at.add("text", {x: place, y: bottom + 16, "text-anchor": "middle"}, label);
           }
       }
       at.add("text", {x: (left + at.width - RIGHT) / 2, y: bottom + 33, "text-anchor": "middle"}, "nmse");
