@@ -115,6 +115,17 @@ def test_density_estimate_follows_the_law() -> None:
     assert_allclose(lloyd[0].centers, best[0].centers, atol=0.3 * law.sigma_x)
 
 
+def test_an_entry_far_from_all_others_has_its_own_weight_and_a_gaussian_s_tail() -> None:
+    a, b = matrices()
+    a[3, 7] = far = 1e6
+    pair = EmpiricalPair(a, b)
+    assert_allclose(pair.weight(far), np.mean(b[7] ** 2), rtol=1e-3)  # of its column alone
+    end = pair.support("x")[1]
+    # in asinh(x / spread), where dt / dx is 1 / x out there, the estimate ends 3 bandwidths away
+    share = float(pair.pdf(end) * end) / float(pair.pdf(far) * far)
+    assert_allclose(share, np.exp(-4.5), rtol=0.1)
+
+
 @pytest.mark.parametrize("n_levels", [4, 16, (64, 5)])
 def test_beats_every_law(n_levels: int | tuple[int, int]) -> None:
     a, b = matrices(200, 64, 200)

@@ -453,6 +453,7 @@ def test_single_precision_is_only_the_arguments(make):
             found = getattr(pair, name)(*given, operand=operand)
             wide = getattr(pair, name)(*(z.astype(np.float64) for z in given), operand=operand)
             assert_array_equal(found, wide, err_msg=name)
+    t_x = np.append(t_x, np.float32(70.0))  # far out, where a power law's cells are its own
     wide = pair.joint_cells(t_x.astype(np.float64), t_y.astype(np.float64))
     assert_array_equal(pair.joint_cells(t_x, t_y), wide)
 
