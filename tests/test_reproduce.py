@@ -7,7 +7,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import holoviews as hv
 import pytest
+from bokeh.models import Line, Span
 
 from quantlab import cli
 from quantlab.experiments import claims, command, figures, reproduce
@@ -111,3 +113,20 @@ def test_bad_requests_are_answered_in_a_sentence(
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     assert cli.main(["reproduce", "--quick"]) == 1
     assert "pip install -e '.[figures]', or --no-figures" in capsys.readouterr().err
+
+
+def test_points_at_the_ends_are_whole_and_the_papers_line_has_no_curves_colour() -> None:
+    rows = [
+        {"rho": rho, "exact": 0.2, "closed": 0.2, "closed_low": 0.19, "closed_high": 0.21,
+         "best": 0.3, "best_low": 0.29, "best_high": 0.31}
+        for rho in (0.0, 0.99)
+    ]  # fmt: skip
+    picture = hv.render(figures.reduction_figure(rows), backend="bokeh")
+    assert picture.x_range.start < -0.02
+    assert picture.x_range.end > 1.01
+    (line,) = picture.select({"type": Span})
+    curves = {glyph.line_color for glyph in picture.select({"type": Line})}
+    assert line.line_color == "gray"
+    assert line.line_dash == [6]
+    assert curves
+    assert "gray" not in curves

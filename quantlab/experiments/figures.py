@@ -12,6 +12,7 @@ import numpy as np
 from quantlab.sweep import Row
 
 _BACKENDS = ("bokeh", "matplotlib")
+_PADDING = 0.05  # of the axes' reach: points at their ends are whole
 
 
 def reduction_figure(rows: Sequence[Row]) -> hv.Overlay:
@@ -26,8 +27,10 @@ def reduction_figure(rows: Sequence[Row]) -> hv.Overlay:
         layers.append(
             hv.ErrorBars((rho, middle, middle - low, high - middle), vdims=["y", "l", "h"])
         )
-    layers.append(hv.HLine(22.3))
-    title = "4 bits, 128 x 256 x 128: error below the Gaussian compander's (line: 22.3 %)"
+    layers.append(_reference(22.3))
+    title = (
+        "4 bits, 128 x 256 x 128: error below the Gaussian compander's (dashed: the paper's 22.3 %)"
+    )
     return _titled(hv.Overlay(layers), title, "correlation rho", "reduction (%)")
 
 
@@ -158,15 +161,22 @@ def _by(
         own = [(row[x], row[y]) for row in rows if row[by] == value]
         curves.append(hv.Curve(own, label=f"{by} = {value}" if by == "rho" else str(value)))
     if line is not None:
-        curves.append(hv.HLine(line))
+        curves.append(_reference(line))
     return _titled(hv.Overlay(curves), title, x, y, log)
 
 
 def _titled(overlay: hv.Overlay, title: str, x: str, y: str, log: str = "") -> hv.Overlay:
     return _options(
         overlay, title=title, xlabel=x, ylabel=y, logx="x" in log, logy="y" in log,
-        legend_position="right",
+        legend_position="right", padding=_PADDING,
     )  # fmt: skip
+
+
+def _reference(y: float) -> hv.HLine:
+    """A level to compare with, in no curve's colour."""
+    _load_backends()
+    line = hv.HLine(y).opts(color="gray", line_dash="dashed", line_width=1, backend="bokeh")
+    return line.opts(color="gray", linestyle="dashed", linewidth=1, backend="matplotlib")
 
 
 def _options(element: Any, **options: Any) -> Any:
