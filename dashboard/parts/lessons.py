@@ -67,7 +67,7 @@ TOUR: tuple[Step, ...] = (
     Step(
         "The formula is for many levels",
         "With K = 2 the closed form is far worse than the plain design, although it is optimal as "
-        "K grows. The bilinear design is the exact optimum at this K.",
+        "K grows. The bilinear design is the best symmetric codebook at this K.",
         "Raise K one step at a time. From which K on may one trust the formula?",
         {"rho": 0.8, "k_x": 2},
     ),

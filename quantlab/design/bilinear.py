@@ -79,10 +79,11 @@ def design_bilinear(
     all SHARES THE WORK: X resolves one half of the line with large centres, Y the other half,
     and where one resolves the other is small and nearly constant, so that an entry's code is not
     near the entry while the product is right. It has 0.87 of the symmetric optimum's error at
-    rho .95, K 7, k 64, and half of it at K 3. Its error beside that law may be anything: for data
-    take `symmetric=True` or `design_empirical`. As |rho| -> 1 its centres run away, and the
-    descent ends where float64 cannot tell the error to a millionth. At |rho| = 1 the design is
-    that of |rho| = 1 - 1e-9.
+    rho .95, K 7, k 64, and half of it at K 3. Much of that error is of rare products, of two large
+    centres that meet: a sample may hold none of them, and beside that law it may be anything. For
+    data take `symmetric=True`, which is what `DESIGNS` holds, or `design_empirical`. As |rho| -> 1
+    the centres run away, and the descent ends where float64 cannot tell the error to a millionth.
+    At |rho| = 1 the design is that of |rho| = 1 - 1e-9.
 
     Choosing: the best codebooks for a known law. `design_companding` is its limit as K grows with
     k fixed; for two given matrices use `design_empirical`.
