@@ -89,7 +89,7 @@ function showErrors() {
   $("status").textContent = `${shown.draws} pairs of matrices, ${SIZE} × ${state.inner_dim} × ${SIZE}, seed ${state.seed}${shown.done ? "" : ", measuring"}`;
   // nmse has a variance only where E[(XY)^4] is finite
   $("warning").hidden = !(state.law === "student_t" && state.nu <= 8);
-  $("warning").textContent = "At ν ≤ 8 squared errors have no variance: rare matrices decide, and the interval is too narrow.";
+  $("warning").textContent = "At ν ≤ 8 a squared error has no finite variance: the interval is a guide, no more.";
 }
 
 function against(name, row, plain) {
