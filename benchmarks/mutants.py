@@ -72,15 +72,15 @@ TESTS = {
     "quantlab/gemm/cuda/": "gemm_cuda measure_cuda display",
     "quantlab/balancing": "balancing scale report",
     "quantlab/sweep/": "sweep experiments",
-    "dashboard/pages/": "figures pages session controls state doctests",
+    "dashboard/pages/": "figures page_texts pages session controls state doctests",
     "dashboard/state": "state session controls pages doctests",
     "dashboard/work/": "state session error_study pages controls doctests",
     "dashboard/work/error_study": "error_study controls session doctests",
-    "dashboard/work/matrices": "pages uploads session doctests",
+    "dashboard/work/matrices": "page_texts pages uploads session doctests",
     "dashboard/files/": "uploads codebooks session pages doctests",
     "dashboard/files/codebooks": "codebooks session doctests",
     "dashboard/pages/codebooks": "figures codebooks session controls doctests",
-    "dashboard/pages/data": "figures pages uploads session controls doctests",
+    "dashboard/pages/data": "figures page_texts pages uploads session controls doctests",
     "dashboard/pages/error_study": "figures error_study session controls doctests",
 }
 CAUGHT = ("caught", "timeout")

@@ -194,6 +194,8 @@ def test_nothing_of_the_last_codebooks_stays_where_there_are_none() -> None:
     page._failed("no such <design>")
     assert "no such &lt;design&gt;" in page.sentence.text
     assert page.python.value == page.table.text == ""
+    drawn = (page.cells, page.centers, page.own_centers, page.pdf, page.now, page.trace)
+    assert not any(np.size(column) for source in drawn for column in source.data.values())
     assert all(button.disabled for button in (*page.files, page.copy))
     session.close()
 
