@@ -70,7 +70,7 @@ quantlab.books = (() => {
     return {centers: mirror(positive, K % 2 ? [0] : []), thresholds: mirror(middle, K % 2 ? [] : [0])};
   }
 
-  // The codebooks of least exact error, or why there are none. Between two of the table's correlations
+  // The symmetric codebooks of least exact error, or why there are none. Between two of the table's correlations
   // both are mixed, but for neighbours a hundredth apart, which may be of different kinds
   function bilinear(table, law, kX, kY, k) {
     if (law.family !== "gaussian") return {missing: "tabled for the Gaussian law only"};

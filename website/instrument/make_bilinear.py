@@ -1,4 +1,4 @@
-"""Write bilinear.json: the codebooks of least exact error that the instrument's page carries.
+"""Write bilinear.json: the symmetric codebooks of least exact error that the instrument carries.
 
     python website/instrument/make_bilinear.py
 
@@ -51,7 +51,7 @@ def whole(values: np.ndarray, n_levels: int) -> Codebook:
 
 def entry(rho: float, n_levels: int, inner_dim: int) -> tuple[list[Half], float]:
     """One codebook, or two where they differ by more than rounding; and the least nmse."""
-    books = design_bilinear(GaussianPair(rho), n_levels, inner_dim)
+    books = design_bilinear(GaussianPair(rho), n_levels, inner_dim, symmetric=True)
     halves = [half(book) for book in books]
     same = np.abs(np.subtract(*halves)).max() <= 1
     return halves[:1] if same else halves, books[0].info["nmse"]
