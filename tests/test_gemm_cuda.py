@@ -80,6 +80,19 @@ def test_codes_are_those_of_the_host(path, n_levels, packed) -> None:
         assert_array_equal(ours.packed.cpu(), host.packed)
 
 
+def test_kernels_encode_where_they_exist_and_torch_elsewhere(path, monkeypatch) -> None:
+    made = []
+    if find_spec("triton") is not None:
+        from quantlab.codes import device_kernels
+
+        encode = device_kernels.encode
+        monkeypatch.setattr(
+            device_kernels, "encode", lambda *given: (made.append(path), encode(*given))
+        )
+    encode_tensor(torch.ones(2, 3, device=DEVICE), book(7), packed=True)
+    assert made == (["kernels"] if path == "kernels" else [])
+
+
 def test_a_transposed_or_sliced_tensor_is_encoded_as_it_reads(path) -> None:
     x = torch.randn(40, 19, device=DEVICE, generator=torch.Generator(DEVICE).manual_seed(0))
     for view in (x.T, x[::2], x[:, 3:]):

@@ -69,6 +69,8 @@ def test_one_column_of_centres_serves_both_operands() -> None:
         (b"1\nhalf\n", "line 2: expected a number; got 'half'"),
         (b"1,2\n3,4\n", "one centre on each line"),
         (b'{"x": 1, "y": 2}', "expected objects"),
+        (b"operand,index,center,threshold_above\nz,0,1,\n", "line 2 is not operand, index"),
+        (b"operand,index,center,threshold_above\n\nx,0,1\n", "line 3 is not operand, index"),
         (b'{"centers": [1, 2]}', "missing"),
         (b"[" * 2000, "not JSON"),
         (json.dumps(list(range(257))).encode(), "at most 256"),
@@ -182,6 +184,7 @@ def test_the_trace_is_drawn_at_the_step_of_the_slider() -> None:
     until(lambda: len(page.trace.data["u"]) == 10)
     assert page.now.data["step"] == [page.step.value] * 10
     assert page.now.data["u"] == [line[page.step.value] for line in page.trace.data["u"]]
+    assert [len(line) for line in page.trace.data["u"]] == 10 * [page.step.end + 1]
     session.close()
 
 
