@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
 from quantlab.codes import CodedMatrix
+from quantlab.codes.operand import CodedOperand
 from quantlab.gemm import cpu, plan, vector
 from quantlab.gemm.dispatch import GRID_LIMITS
 from quantlab.gemm.grid import snap
@@ -256,6 +257,20 @@ def test_bad_arguments_say_what_is_wrong() -> None:
         ql.matmul(np.array([[0, 0, 0], [0, 0, np.nan]]), b)
     with pytest.raises(TypeError, match="must be a CodedMatrix; got ndarray and ndarray"):
         ql.matmul(np.zeros((2, 3)), np.zeros((3, 2)))
+
+
+def test_an_operand_with_a_product_of_its_own_multiplies_on_either_side() -> None:
+    class Own(CodedOperand):
+        shape = (2, 2)
+
+        def product(self, a: object, b: object) -> object:
+            return "a" if a is self else "b"
+
+    own, other = Own(), np.eye(2)
+    assert (ql.matmul(own, other), ql.matmul(other, own, backend="cpu")) == ("a", "b")
+    for asked in ({"backend": "reference"}, {"backend": "cuda"}, {"route": "fp32"}):
+        with pytest.raises(ValueError, match="Own is multiplied on the CPU, by its own route"):
+            ql.matmul(other, own, **asked)
 
 
 def test_an_unknown_tile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
