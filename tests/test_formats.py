@@ -117,6 +117,20 @@ def test_uniform_step_is_max_s() -> None:
         assert_allclose(np.diff(book.centers), step, atol=1e-4)
 
 
+def test_every_format_exists_at_its_own_bits_and_ends_at_its_largest_value() -> None:
+    sizes = {
+        2: {"int_absmax", "int_mse", "uniform"},
+        4: {"int_absmax", "int_mse", "uniform", "fp4_e2m1", "nf4"},
+        8: {"int_absmax", "int_mse", "uniform", "fp8_e4m3", "fp8_e5m2", "dynamic8"},
+        9: {"uniform"},
+    }
+    for bits, names in sizes.items():
+        assert set(formats_at(2**bits)) == names
+    largest = {"fp4_e2m1": 6.0, "fp8_e4m3": 448.0, "fp8_e5m2": 57344.0, "nf4": 1.0}
+    for name, value in largest.items():
+        assert np.max(FORMATS[name].levels(16)) == value
+
+
 def test_absmax_of_a_law() -> None:
     book = FORMATS["int_absmax"](GaussianPair(rho=0.3, sigma_x=2.0), 16)[0]
     assert_allclose(book.centers[-1], -2.0 * NormalDist().inv_cdf(2.0**-17), rtol=1e-8)

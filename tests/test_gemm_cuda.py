@@ -323,6 +323,8 @@ def test_the_plan_goes_by_rows_levels_and_scales(path) -> None:
     few = "fused" if path == "kernels" else "int8"
     a, b = coded(16, 40, 16).to(DEVICE), coded(40, 30, 16, seed=1).to(DEVICE)
     fine = design_matrix(40, 30, 256)
+    if few == "fused":
+        assert cuda.plan_cuda(a, b).reason == "16 rows: packed codes are read once"
     assert cuda.plan_cuda(design_matrix(128, 40, 16), design_matrix(40, 30, 16)).route == few
     assert cuda.plan_cuda(design_matrix(129, 40, 16), design_matrix(40, 30, 16)).route == "int8"
     assert cuda.plan_cuda(design_matrix(129, 40, 16), fine).route == "half"

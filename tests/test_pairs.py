@@ -466,3 +466,12 @@ def test_the_numerical_fall_back_resolves_the_steps_near_a_line(rho):
         pair.joint_cells(t_x, t_y), Pair.joint_cells(pair, t_x, t_y), strict=True
     ):
         assert_allclose(ours, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [ql.GaussianPair, ql.UniformCopulaPair])
+def test_without_correlation_cells_are_products(make):
+    pair = make(0.0, 2.0, 0.5)
+    mass, first = pair.joint_cells(2.0 * T_X, 0.5 * T_Y)
+    x, y = pair.cell_moments(2.0 * T_X, "x"), pair.cell_moments(0.5 * T_Y, "y")
+    assert_allclose(mass, np.outer(x[0], y[0]), atol=1e-13)
+    assert_allclose(first, np.outer(x[1], y[1]), atol=1e-13)
