@@ -125,7 +125,7 @@ def test_a_scheme_codes_what_comes_later_in_the_same_unit(lengths, tmp_path):
     for each in (scheme, ql.Scheme.load(tmp_path / "scheme.safetensors")):
         a, b = each.encode(far[0], "x"), each.encode(far[1], "y")
         expected = near.encode(A, "x") @ near.encode(B, "y")
-        assert_allclose(a @ b, expected * 2.0**10, rtol=1e-5)
+        assert_allclose(a @ b, expected * 2.0**10, rtol=1e-4, atol=1)
         assert_allclose(
             np.asarray(a, np.float64), near.encode(A, "x").decode(float) * 2.0**300, rtol=1e-5
         )

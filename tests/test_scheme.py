@@ -119,16 +119,18 @@ def test_ladders_and_fitted_books_agree() -> None:
 # entropy coding
 
 
-def entropy_grid(rows: np.ndarray, step: float) -> EntropyGrid:
+def entropy_grid(rows: np.ndarray, step: float, fitted: bool = False) -> EntropyGrid:
     k = rows.shape[1]
-    return EntropyGrid.of(np.full(k, step), rows.mean(axis=0), densities(rows, 1.0))
+    columns = densities(rows, 1.0)
+    return EntropyGrid.of(np.full(k, step), rows.mean(axis=0), columns, fitted)
 
 
-def test_what_is_written_is_read_escapes_included() -> None:
+@pytest.mark.parametrize("fitted", [False, True])
+def test_what_is_written_is_read_escapes_included(fitted: bool) -> None:
     pytest.importorskip("constriction")
     rng = np.random.default_rng(5)
     rows = rng.normal(size=(400, 3)) * [0.1, 1.0, 10.0]
-    grid = entropy_grid(rows, 0.25)
+    grid = entropy_grid(rows, 0.25, fitted)
     codes = grid.round(rows, np.eye(3), np.arange(3))
     codes[7, 1], codes[0, 2], codes[399, 0] = 5000, -70000, 3000
     payload = grid.write(codes)
@@ -136,6 +138,31 @@ def test_what_is_written_is_read_escapes_included() -> None:
     # the coder writes what the tables say, to the end of a word
     assert 0 <= 32 * payload.size - 1200 * grid.ideal_bits(codes) < 80
     assert_allclose(grid.values(codes)[7, 1], grid.offsets[1] + 0.25 * 5000, rtol=1e-6)
+
+
+def test_fitted_cells_spend_fewer_bits_for_the_same_error() -> None:
+    """A normal law at 1 bit: 1.41 times 4^-R, where the cells of a grid leave 1.88."""
+    rng = np.random.default_rng(8)
+    rows, others = rng.normal(size=(2, 40_000, 1))
+    found = {}
+    for cells in (False, True):
+        points = []
+        for step in np.geomspace(1.0, 2.7, 12):
+            grid = entropy_grid(rows, step, cells)
+            codes = grid.round(others, np.eye(1), np.arange(1))
+            left = float(np.square(grid.values(codes) - others).mean())
+            points.append((grid.ideal_bits(codes), left))
+        bits, left = np.array(points[::-1]).T
+        found[cells] = np.exp(np.interp(1.0, bits, np.log(left)))
+    assert_allclose([4 * found[True], 4 * found[False]], [1.41, 1.88], rtol=0.03)
+    # every cell's integer is the cheapest of all, by error and length
+    step = 1.5
+    grid = entropy_grid(rows, step, True)
+    values = grid.least[0] + np.arange(grid.counts[0]) + grid.shifts
+    cost = np.square((others[:2000] - grid.offsets[0]) / step - values)
+    cost = cost - np.log(2) / 6 * np.log2(grid.probabilities)
+    codes = grid.round(others[:2000], np.eye(1), np.arange(1))[:, 0]
+    assert (grid.least[0] + np.argmin(cost, axis=1) == codes).mean() > 0.99
 
 
 def test_tables_are_the_density_s_cells() -> None:

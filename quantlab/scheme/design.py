@@ -292,22 +292,38 @@ def _errors(
     errors = dict.fromkeys(candidates, 0.0)
     energy = 0.0
     for data, given in folds:
-        exact = []
+        exact: list[Matrices] = []
         for x, y in given:
             left = x[np.linspace(0, len(x) - 1, min(len(x), _LEFT_OUT)).astype(int)]
             right = y.T[np.linspace(0, y.shape[1] - 1, min(y.shape[1], _LEFT_OUT)).astype(int)]
-            exact.append((left, right, left.astype(np.float64) @ right.T.astype(np.float64)))
-        energy += sum(float(np.square(c).sum()) for *_, c in exact)
+            exact.append((left, right))
+            energy += float(np.vdot(_moment(left, left), _moment(right, right)))
         for parts in candidates:
             made = _with_gain(data, parts, _coders(data, parts, bits, most_bits))[0]
-            for *both, c in exact:
+            for both in exact:
                 coded = [
                     rows if coder is None else coder.restored(coder.values(coder.encode(rows)))
                     for rows, coder in zip(both, made, strict=True)
                 ]
-                errors[parts] += float(np.square(c - coded[0] @ coded[1].T).sum())
+                errors[parts] += _lost(*both, *coded)
             meter.add()
     return {parts: error / energy if energy else error for parts, error in errors.items()}
+
+
+def _lost(x: NDArray, y: NDArray, x_coded: NDArray, y_coded: NDArray) -> float:
+    """||X Y' - Xq Yq'||_F^2 = ||(X - Xq) Y' + Xq (Y - Yq)'||_F^2 from k x k moments."""
+    x_error, y_error = (
+        own.astype(np.float64) - coded for own, coded in ((x, x_coded), (y, y_coded))
+    )
+    return float(
+        np.vdot(_moment(x_error, x_error), _moment(y, y))
+        + 2 * np.vdot(_moment(x_error, x_coded), _moment(y, y_error))
+        + np.vdot(_moment(x_coded, x_coded), _moment(y_error, y_error))
+    )
+
+
+def _moment(left: NDArray, right: NDArray) -> FloatArray:
+    return left.T.astype(np.float64) @ right.astype(np.float64)
 
 
 def _with_gain(data: Calibration, parts: Parts, coders: Coders) -> tuple[Coders, float, float]:

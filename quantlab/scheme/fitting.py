@@ -24,7 +24,7 @@ from quantlab.scheme.rounding import feedback_matrix, feedback_order
 FloatArray = NDArray[np.float64]
 
 _BLOCKS = 6
-_MARGIN = 2.0
+_MARGIN = 3.5  # standard errors: texts differ more than blocks of one (3 kept to 4.00 bits)
 _REFITS = 1  # with feedback an index meets other values than its own, but by little
 
 
@@ -151,7 +151,7 @@ class Calibration:
         """Steps c / sqrt(price); c for which left-out rows keep to the bits, with a margin.
 
         Halves of the rows are written by each other's tables; the mean length of blocks of rows,
-        and two of its standard errors more, are the bits.
+        the coder's last word included, and some of its standard errors more, are the bits.
         """
         rows = self.sides(parts.basis)[which].rows
         offsets = rows.mean(axis=0)
@@ -163,7 +163,9 @@ class Calibration:
         exponent = float(sizes.mean()) + 2.05 - bits
 
         def grid(columns: list[Density]) -> EntropyGrid:
-            return EntropyGrid.of(2.0**exponent * unit, offsets, columns)
+            # feedback makes up for the errors of plain cells
+            steps, fitted = 2.0**exponent * unit, parts.rounding == "nearest"
+            return EntropyGrid.of(steps, offsets, columns, fitted)
 
         for _ in range(30):
             plain = [grid(densities(half, parts.smoothing)) for half in halves]
@@ -175,7 +177,8 @@ class Calibration:
                     seen = _met(halves[half], tables, upper, order)
                     tables = grid(densities(seen, parts.smoothing))
                 blocks = np.array_split(codes, min(_BLOCKS, len(codes)))
-                lengths += [tables.ideal_bits(block) for block in blocks]
+                # the coder ends in a word
+                lengths += [tables.ideal_bits(block) + 32 / block.size for block in blocks]
             spread = np.std(lengths, ddof=1) if len(lengths) > 1 else 0.0
             spent = float(np.mean(lengths) + _MARGIN * spread / np.sqrt(len(lengths)))
             if abs(spent - bits) < 2e-3:

@@ -18,6 +18,8 @@ FloatArray = NDArray[np.float64]
 _ESCAPE = 1e-4  # probability of an integer outside its index's table
 _LEAST = 1e-7  # probability of an integer inside, at least
 _REACH = 1 << 20  # integers stay within
+_FITS = 8  # rounds of cells, means and lengths
+_WORTH = np.log(2) / 6  # of a bit, in squared steps: -dD/dR at D = step^2 / 12
 _RAW_BITS = 11  # an escaped integer is two numbers of these bits
 
 
@@ -28,11 +30,16 @@ class EntropyGrid:
     Attributes
     ----------
     steps, offsets : ndarray, shape (k,)
-        An integer z of index l stands for offset_l + step_l z.
+        An integer z of index l stands for offset_l + step_l (z + shift).
     least, counts : ndarray of int, shape (k,)
         Index l's table holds the integers least_l .. least_l + counts_l - 1.
     probabilities : ndarray of float32, shape (sum of counts,)
         One table after the other; an index's own add up to 1 - 1e-4: the rest is for an escape.
+    shifts : ndarray of float32, shape (sum of counts,)
+        Zeros, or the mean of the entries of each integer; an escaped integer has none.
+    borders : ndarray of float32, shape (sum of counts,), or None
+        In steps: an entry belongs to the first integer whose border it does not exceed; the last
+        border of each index is infinite. None: to the nearest integer.
     """
 
     steps: FloatArray
@@ -40,29 +47,34 @@ class EntropyGrid:
     least: NDArray[np.int64]
     counts: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    shifts: NDArray[np.float32]
+    borders: NDArray[np.float32] | None
 
     @classmethod
-    def of(cls, steps: FloatArray, offsets: FloatArray, columns: list[Density]) -> EntropyGrid:
-        """Tables from where the entries lie."""
-        least, tables = [], []
-        for step, offset, column in zip(steps, offsets, columns, strict=True):
-            z = (column.points - offset) / step
-            first, last = (int(np.rint(np.clip(end, -_REACH, _REACH))) for end in (z[0], z[-1]))
-            running = np.concatenate([[0.0], np.cumsum(column.mass)])
-            edges = np.arange(first, last) + 0.5
-            if column.points.size > 1:
-                middle = np.concatenate([[-np.inf], 0.5 * (z[1:] + z[:-1]), [np.inf]])
-                middle[[0, -1]] = 2 * z[0] - middle[1], 2 * z[-1] - middle[-2]
-                inside = np.interp(edges, middle, running)
-            else:
-                inside = np.empty(0)
-            mass = np.diff(np.concatenate([[0.0], inside, [running[-1]]]))
-            mass = np.maximum(mass / running[-1], _LEAST)
-            tables.append((1 - _ESCAPE) * mass / mass.sum())
-            least.append(first)
-        counts = np.array([table.size for table in tables])
-        whole = np.concatenate(tables).astype(np.float32)
-        return cls(steps, offsets, np.array(least), counts, whole)
+    def of(
+        cls, steps: FloatArray, offsets: FloatArray, columns: list[Density], fitted: bool
+    ) -> EntropyGrid:
+        r"""Tables from where the entries lie.
+
+        `fitted` cells minimise error and length together (entropy-constrained quantization: P. A.
+        Chou, T. Lookabaugh, R. M. Gray, IEEE Trans. Acoust. Speech Signal Process. 37, 1989):
+
+        .. math:: (t - v_z)^2 + \mu L_z, \qquad \mu = \tfrac{\ln 2}{6}\, \mathrm{step}^2
+
+        where an entry t, coded as z, stands for the mean v_z of its cell and L_z is its length in
+        bits; mu is what a bit is worth on a fine grid. Else cells are those of the grid.
+        """
+        made = [
+            _Table.of(column, offset, step, fitted)
+            for step, offset, column in zip(steps, offsets, columns, strict=True)
+        ]
+        counts = np.array([table.mass.size for table in made])
+        mass, shifts, borders = (
+            np.concatenate([getattr(table, name) for table in made]).astype(np.float32)
+            for name in ("mass", "shifts", "borders")
+        )
+        least = np.array([table.least for table in made])
+        return cls(steps, offsets, least, counts, mass, shifts, borders if fitted else None)
 
     @property
     def bits_per_entry(self) -> None:
@@ -71,19 +83,39 @@ class EntropyGrid:
 
     @property
     def side_bytes(self) -> int:
-        """What decoding needs beside the codes: step, offset, least, a table of 16-bit counts."""
-        return 4 * 3 * self.steps.size + 2 * self.probabilities.size
+        """What decoding needs beside the codes.
+
+        Step, offset and least integer, float32, and two bytes of an integer for its count and, if
+        cells do not stand for their middles, one for its shift.
+        """
+        each = 3 if self.shifts.any() else 2
+        return 4 * 3 * self.steps.size + each * self.probabilities.size
 
     def round(self, rows: NDArray, upper: FloatArray, order: NDArray[np.intp]) -> NDArray:
         """Integers int32 (m, k); see `round_feedback_uniform`."""
         k = self.steps.size
-        return round_feedback_uniform(
+        found = round_feedback_uniform(
             rows, upper, self.steps, self.offsets, np.full(k, -_REACH), np.full(k, _REACH),
             order=order,
         )  # fmt: skip
+        if self.borders is None:
+            return found
+        _, escaped = self.symbols(found)
+        for index, borders in enumerate(np.split(self.borders, np.cumsum(self.counts)[:-1])):
+            z = (rows[:, index] - self.offsets[index]) / self.steps[index]
+            own = self.least[index] + np.searchsorted(borders[:-1], z.astype(np.float32))
+            found[:, index] = np.where(escaped[:, index], found[:, index], own)
+        return found
 
     def values(self, codes: NDArray) -> NDArray[np.float32]:
-        return (self.offsets + self.steps * codes).astype(np.float32)
+        place, escaped = self.symbols(codes)
+        shift = self.shifts[np.minimum(self._starts + place, self.shifts.size - 1)]
+        moved = codes + np.where(escaped, np.float32(0), shift)
+        return (self.offsets + self.steps * moved).astype(np.float32)
+
+    @property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.cumsum(self.counts) - self.counts
 
     def symbols(self, codes: NDArray) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Places in the tables (m, k), and which integers are escaped (placed behind the table)."""
@@ -94,9 +126,8 @@ class EntropyGrid:
     def ideal_bits(self, codes: NDArray) -> float:
         """Mean -log2 of the probabilities that the coder works with, escapes included."""
         place, escaped = self.symbols(codes)
-        start = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
         inside = -np.log2(self.probabilities)
-        own = inside[np.minimum(start + place, inside.size - 1)]
+        own = inside[np.minimum(self._starts + place, inside.size - 1)]
         escape = -np.log2(_ESCAPE) + 2 * _RAW_BITS
         return float(np.where(escaped, escape, own).mean())
 
@@ -138,13 +169,52 @@ class EntropyGrid:
     def tensors(self) -> dict[str, NDArray]:
         return {
             "steps": self.steps, "offsets": self.offsets, "least": self.least,
-            "counts": self.counts, "probabilities": self.probabilities,
+            "counts": self.counts, "probabilities": self.probabilities, "shifts": self.shifts,
+            **({} if self.borders is None else {"borders": self.borders}),
         }  # fmt: skip
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray]) -> EntropyGrid:
-        names = ("steps", "offsets", "least", "counts", "probabilities")
-        return cls(*(tensors[name] for name in names))
+        names = ("steps", "offsets", "least", "counts", "probabilities", "shifts")
+        own = {name: tensors[name] for name in names}
+        return cls(**own, borders=tensors.get("borders"))
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """One index's, in steps from its offset."""
+
+    least: int
+    mass: FloatArray  # (count,)
+    shifts: FloatArray  # (count,)
+    borders: FloatArray  # (count,), the last infinite
+
+    @classmethod
+    def of(cls, column: Density, offset: float, step: float, fitted: bool) -> _Table:
+        z = (column.points - offset) / step
+        least, last = (int(np.rint(np.clip(end, -_REACH, _REACH))) for end in (z[0], z[-1]))
+        integers = np.arange(least, last + 1)
+        borders = integers[:-1] + 0.5
+        # mass and first moment below each place; a point's mass is spread to half-way neighbours
+        running, moment = (np.concatenate([[0.0], np.cumsum(column.mass * f)]) for f in (1.0, z))
+        middle = np.concatenate([z[:1], 0.5 * (z[1:] + z[:-1]), z[-1:]])
+        if z.size > 1:
+            middle[[0, -1]] = 2 * z[0] - middle[1], 2 * z[-1] - middle[-2]
+        for _ in range(_FITS):
+            mass, first = (
+                np.diff(np.interp(borders, middle, each), prepend=0.0, append=each[-1])
+                for each in (running, moment)
+            )
+            share = np.maximum(mass / running[-1], _LEAST)
+            share *= (1 - _ESCAPE) / share.sum()
+            if not fitted:
+                return cls(least, share, np.zeros_like(share), np.append(borders, np.inf))
+            held = mass > _LEAST * running[-1]
+            value = np.divide(first, mass, out=integers.astype(np.float64), where=held)
+            lengths, apart = -np.log2(share), np.maximum(np.diff(value), 1e-3)
+            borders = 0.5 * (value[1:] + value[:-1]) + _WORTH / 2 * np.diff(lengths) / apart
+            borders = np.maximum.accumulate(np.clip(borders, least - 1, last + 1))
+        return cls(least, share, value - integers, np.append(borders, np.inf))
 
 
 def _coder() -> Any:

@@ -31,10 +31,11 @@ _LAYOUT = (
     "t = v[l] - sum over j > i of upper[i, j] * "
     "e[order[j]]; fixed length: code[l] = number of thresholds[l] below t, value[l] = "
     "centers[l, code[l]] (one row of centers: for every l; n_levels[l] are used); variable: "
-    "code[l] = round((t - offsets[l]) / steps[l]), value[l] = offsets[l] + steps[l] * code[l]; "
+    "z = (t - offsets[l]) / steps[l], code[l] = round(z), or with borders the first integer whose "
+    "border is not below z; value[l] = offsets[l] + steps[l] * (code[l] + its shift); "
     "e[l] = value[l] - v[l]. Product = values of x @ values of y transposed; matrix = value @ "
-    "inverse. probabilities: one table an index, one behind the other, counts[l] integers from "
-    "least[l]; 1e-4 is left for an escape."
+    "inverse. probabilities, shifts, borders: one table an index, one behind the other, counts[l] "
+    "integers from least[l]; 1e-4 is left for an escape."
 )
 
 
