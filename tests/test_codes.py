@@ -111,6 +111,9 @@ def test_encode_into_out() -> None:
     assert_array_equal(ql.encode(matrix, cb, packed=True, out=packed).codes, naive(cb, matrix))
     with pytest.raises(ValueError, match=r"out must be .* shape \(5, 7\); got uint8 .*\(5, 4\)"):
         ql.encode(matrix, cb, out=packed)
+    for other in (np.empty((5, 7)), np.empty((7, 5), np.uint8).T):
+        with pytest.raises(ValueError, match=r"out must be a C-ordered uint8 array of shape"):
+            ql.encode(matrix, cb, out=other)
 
 
 def test_encode_takes_no_second_matrix() -> None:
@@ -301,6 +304,10 @@ def test_a_coded_matrix_behaves_as_a_matrix(name: str) -> None:
     for rows in (slice(3, 9), slice(None), slice(6, None), slice(0, 1), slice(-3, None)):
         assert_array_equal(coded[rows].decode(np.float64), values[rows])
         assert coded[rows].is_packed == coded.is_packed
+        if coded.scale is not None:  # of a shape that the constructor takes
+            part = coded[rows]
+            again = CodedMatrix(part.codes, part.codebook, part.scale, group=part.group)
+            assert_array_equal(again.decode(np.float64), values[rows])
 
 
 @pytest.mark.parametrize("name", [name for name in CODED if "groups of rows" not in name])

@@ -99,6 +99,12 @@ def test_bins_follow_the_entries() -> None:
     assert np.mean(np.abs(mean) < 10) > 0.9
 
 
+def test_bins_are_as_wide_as_what_the_sample_missed() -> None:
+    sample, ends = np.full(9, 5.0), np.array([4.0, 8.0])
+    assert module._location_and_size(sample, ends) == (5.0, 2.0)
+    assert module._location_and_size(sample, np.array([5.0])) == (5.0, 1.0)
+
+
 def test_entries_without_weight_do_not_count() -> None:
     matrix = np.array([[1.0, 9.0, 2.0, 4.0], [1.0, 7.0, 2.0, 4.0]])
     centers = weighted_kmeans(matrix, np.ones(2), np.array([1.0, 0.0, 1.0, 1.0]), 3)
