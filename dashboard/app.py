@@ -40,7 +40,9 @@ for (const kind of ["keydown", "keyup"])
 #: Seconds after a change until it is looked whether all of it has been sent.
 _LEFT_BEHIND = 0.02
 #: Controls that change more than what a slider moves.
-RARE = {"page", "hide", "source", "law", "layer", "head", "operand", "designs", "linked"}
+RARE = {
+    "page", "hide", "source", "law", "layer", "head", "operand", "rounding", "designs", "linked",
+}  # fmt: skip
 #: page -> its module and class, imported on the first visit.
 _PAGES = {
     "density": ("overview", "OverviewPage"),

@@ -13,6 +13,7 @@ import param
 
 from quantlab import GaussianPair, LaplacePair, Pair, StudentTPair, UniformCopulaPair
 from quantlab.data import AttentionHead, load_attention
+from quantlab.density import Rounding
 from quantlab.pairs.empirical import EmpiricalPair
 
 SYNTHETIC, ATTENTION = "synthetic", "attention"
@@ -72,11 +73,17 @@ class Problem:
     head: int = 0
     family: str = GAUSSIAN
     nu: float = 0.0
+    rounding: Rounding = "nearest"
 
     @property
     def gaussian(self) -> bool:
         """Whether the input is drawn from a Gaussian pair."""
         return self.source == SYNTHETIC and self.family == GAUSSIAN
+
+    @property
+    def fed_back(self) -> bool:
+        """Whether entries are rounded with feedback."""
+        return self.rounding == "feedback"
 
     def law(self) -> Pair:
         """The pair that the input is drawn from; for given matrices their Gaussian reading."""
@@ -172,6 +179,10 @@ class DashboardState(param.Parameterized):
         doc="What a teacher's link leaves out",
     )  # fmt: skip
     notice = param.String("", doc="What the page has to say about a value that it did not take")
+    rounding = param.Selector(
+        default="nearest", objects=["nearest", "feedback"], label="Rounding",
+        doc="Each entry by itself, or making up for the errors of the entries before it",
+    )  # fmt: skip
     seed = param.Integer(0, bounds=(0, 2**31 - 1), label="Seed", doc="Seed of the samples")
 
     def __init__(self, **params: Any) -> None:
@@ -241,8 +252,9 @@ class DashboardState(param.Parameterized):
         else:
             nu = round(self.nu, 2) if self.law == STUDENT_T else 0.0
             problem = Problem(
-                SYNTHETIC, round(self.rho, 4), self.inner_dim, self.seed, family=self.law, nu=nu
-            )
+                SYNTHETIC, round(self.rho, 4), self.inner_dim, self.seed, family=self.law, nu=nu,
+                rounding=self.rounding,
+            )  # fmt: skip
         return Request(problem, self.k_x, self.k_y, self.shown_designs())
 
     def shown_designs(self) -> tuple[str, ...]:
@@ -286,6 +298,7 @@ CONTROLS = (
     "operand",
     "designs",
     "gain",
+    "rounding",
     "seed",
     "theme",
     "tour",

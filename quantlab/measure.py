@@ -194,7 +194,8 @@ def measure_trials(
         raise ValueError(f"nmse divides by E[C_ij^2], which must be finite; {pair!r} has {energy}")
     designs = {name: (x.in_units(-e_x), y.in_units(-e_y)) for name, (x, y) in designs.items()}
     trials, rng = check.count(chosen["trials"], "trials"), check.count(chosen["rng"], "rng", 0)
-    backend, fed_back = chosen["backend"], check.rounding(chosen["rounding"]) == "feedback"
+    backend, rounding = chosen["backend"], chosen["rounding"]
+    fed_back = check.rounding(rounding) == "feedback"
     if backend == "cuda":
         from quantlab.gemm.cuda import require_device
         from quantlab.measure_cuda import device_trials
@@ -209,7 +210,7 @@ def measure_trials(
         c = a @ b
         row = []
         for books in designs.values():
-            error = c - matmul(*_coded(a, b, *books, fed_back), backend=backend, route=route)
+            error = c - matmul(*code(a, b, *books, rounding), backend=backend, route=route)
             row.append(float(np.mean(np.square(error, dtype=np.float64))) / energy)
         yield row
 
@@ -223,11 +224,12 @@ def _complete(settings: Settings) -> Settings:
     return cast(Settings, defaults | settings)
 
 
-def _coded(
-    a: NDArray, b: NDArray, codebook_x: Codebook, codebook_y: Codebook, fed_back: bool
+def code(
+    a: NDArray, b: NDArray, codebook_x: Codebook, codebook_y: Codebook, rounding: Rounding
 ) -> tuple[CodedMatrix, CodedMatrix]:
+    """a (m, k) and b (k, n) as `measure` codes them; see its `rounding`."""
     x, y = encode(a, codebook_x), encode(b, codebook_y)
-    if not fed_back:
+    if rounding == "nearest":
         return x, y
     # what the errors of a meet is b with its own errors, about as large as those of y
     upper, order = feedback_of(moment_of(b.T, _square_error(b, y)))

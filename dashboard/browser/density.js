@@ -91,10 +91,11 @@ const quantlab = (globalThis.quantlab ??= (() => {
   // c of mse / k -> c / K_X^2 + c / K_Y^2 at unit variances
   const leadingConstant = (rho) => normalizer(rho) ** 3 / (12 * Math.sqrt(2 * Math.PI));
 
-  // the asymptotic law's nmse at K_X = K_Y = 1 (divide by K^2)
-  function asymptoteAtOne(rho, k) {
+  // the asymptotic law's nmse at K_X = K_Y = 1 (divide by K^2); of feedback for the plain density
+  function asymptoteAtOne(rho, k, feedback = false) {
     const b = rho * rho, energy = k * (1 + 2 * b) + k * (k - 1) * b;
-    return 2 * k * leadingConstant(rho) / energy;
+    const c = feedback ? (1 - Math.abs(rho)) * leadingConstant(0) : leadingConstant(rho);
+    return 2 * k * c / energy;
   }
 
   return {

@@ -2,7 +2,9 @@
 // browser alone: the sources and texts written here are not synchronised with the server. A law
 // without a closed form here (`closed` is false) is drawn by the server.
 const {rho: [rho], k_x: [k_x], k_y: [k_y], inner_dim: [inner_dim]} = setting.data;
-const {gaussian: [gaussian], closed: [closed], operand: [operand], designs: [designs], texts: [texts]} = scene.data;
+const {gaussian: [gaussian], closed: [closed], operand: [operand], feedback: [feedback], designs: [designs], texts: [texts]} = scene.data;
+// with feedback an error costs the same everywhere: the best density is the plain one at every rho
+const shape_rho = feedback ? 0 : rho;
 // a slider's stop in two digits, any other value in four
 const signed = (value) => value.toFixed(Number.isInteger(Number((100 * value).toFixed(6))) ? 2 : 4).replace("-", "−");
 
@@ -12,13 +14,13 @@ if (curve.data.u.length === 0) {
 }
 const {u} = curve.data;
 const nothing = closed ? null : u.map(() => NaN);
-const weight = Float64Array.from(u, (v) => (gaussian ? 1 + rho * rho * (v * v - 1) : NaN));
+const weight = Float64Array.from(u, (v) => (!gaussian ? NaN : feedback ? 1 - Math.abs(rho) : 1 + rho * rho * (v * v - 1)));
 curve.data = {
-  u, weight, plain: nothing ?? quantlab.density(u, 0), optimal: nothing ?? quantlab.density(u, rho),
+  u, weight, plain: nothing ?? quantlab.density(u, 0), optimal: nothing ?? quantlab.density(u, shape_rho),
 };
 
-const found = Float64Array.from(closed ? quantlab.peaks(rho) : []);
-peaks.data = {u: found, height: quantlab.density(found, rho)};
+const found = Float64Array.from(closed ? quantlab.peaks(shape_rho) : []);
+peaks.data = {u: found, height: quantlab.density(found, shape_rho)};
 
 for (const [name, source] of Object.entries(rugs)) {
   const shown = designs.split(",").includes(name);
@@ -40,7 +42,7 @@ requestAnimationFrame(() => {
     : `ρ = ${signed(rho)}: <b>one peak</b>. It splits where |ρ| passes 1/√3 ≈ 0.577.`;
   // 1/K_X^2 + 1/K_Y^2 counts like 2/K^2
   here.location = Math.sqrt(2 / (1 / k_x ** 2 + 1 / k_y ** 2));
-  const at_one = gaussian ? quantlab.asymptoteAtOne(rho, inner_dim) : NaN;
+  const at_one = gaussian ? quantlab.asymptoteAtOne(rho, inner_dim, feedback) : NaN;
   asymptote.data = {K: [2, 256], nmse: [at_one / 4, at_one / 65536]};
   error_range.start = 10 ** Math.floor(Math.log10(quantlab.asymptoteAtOne(1, inner_dim) / 65536));
 });

@@ -16,6 +16,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from quantlab import CRITICAL_RHO, Pair, PointDensity
+from quantlab.density import Rounding
 from quantlab.pairs.elliptical import EllipticalPair
 
 from ..parts.layout import browser_source, browser_text, card, entries, text
@@ -75,7 +76,7 @@ class DensityPage:
             for name in DESIGN_LABELS
         }
         self.rows = FactorRange()
-        self._drawn_family = ""
+        self._drawn = "", ""
         self.legend = text("", "legend")
         self.density_text = browser_text("sentence", "density_text")
         self.branch_text = browser_text("sentence", "branch_text")
@@ -101,7 +102,7 @@ class DensityPage:
         moving = () if problem.gaussian or state.heads else (problem.rho, problem.nu)
         return (
             state.source, state.law, state.layer, state.head, state.operand,
-            state.shown_designs(), *moving,
+            state.shown_designs(), problem.rounding, *moving,
         )  # fmt: skip
 
     def refresh(self) -> None:
@@ -125,16 +126,26 @@ class DensityPage:
         )
         self.law.data = self._law_curves()
         peaks = self._law_peaks()
-        heights = PointDensity.optimal(problem.law())(np.array(peaks)) if peaks else np.empty(0)
+        optimal = PointDensity.optimal(problem.law(), rounding=problem.rounding)
+        heights = optimal(np.array(peaks)) if peaks else np.empty(0)
         self.law_peaks.data = {"u": peaks, "height": heights, "rho": [problem.rho] * len(peaks)}
         family = GAUSSIAN if state.heads else problem.family
-        if family != self._drawn_family or family == STUDENT_T:
-            self._drawn_family = family
-            self.fork.data, self.ridge.data = fork(family, problem.nu), ridge(family, problem.nu)
+        if (family, problem.rounding) != self._drawn or family == STUDENT_T:
+            self._drawn = family, problem.rounding
+            drawn = family, problem.nu, problem.rounding
+            self.fork.data, self.ridge.data = fork(*drawn), ridge(*drawn)
 
     def law_texts(self) -> list[str]:
-        """The two sentences of a law that the browser has no formula of; else none."""
+        """The two sentences where the browser has none of its own."""
         problem = self.state.request().problem
+        if problem.fed_back:
+            remains = "is least at the ends" if problem.family == "uniform" else "is as at ρ = 0"
+            return [
+                "<b>With feedback one peak, at u = 0, at every ρ.</b> Errors along what all "
+                f"columns share are steered to zero; what is left of the weight E[Y²|x] {remains}.",
+                "<b>No transition with feedback</b>: the second peak pays for errors that rounding "
+                "each entry by itself cannot avoid.",
+            ]
         peaks = self._law_peaks()
         if not peaks:
             return []
@@ -171,7 +182,8 @@ class DensityPage:
 
     def _law_peaks(self) -> tuple[float, ...]:
         problem = self.state.request().problem
-        return () if problem.gaussian or self.state.heads else law_peaks(problem.law())
+        browser = problem.gaussian or self.state.heads
+        return () if browser else law_peaks(problem.law(), problem.rounding)
 
     def _law_curves(self) -> dict[str, np.ndarray]:
         """Pdf, and what the browser has no formula of: NaN where it draws itself."""
@@ -191,11 +203,13 @@ class DensityPage:
         def drawn(density: PointDensity) -> np.ndarray:
             return density(u * sigma / density.scale) * sigma / density.scale
 
-        optimal = drawn(PointDensity.optimal(pair, operand))
+        rounding = problem.rounding
+        optimal = drawn(PointDensity.optimal(pair, operand, rounding))
+        weight = pair.feedback_weight if problem.fed_back else pair.weight
         return {
             "u": u,
             "pdf": pair.pdf(u * sigma, operand) * sigma,
-            "weight": pair.weight(u * sigma, operand) / mean_weight,
+            "weight": weight(u * sigma, operand) / mean_weight,
             "data": optimal if heads else nothing,
             "optimal": nothing if heads else optimal,
             "plain": nothing if heads else drawn(PointDensity.mse(pair, operand)),
@@ -271,8 +285,10 @@ class DensityPage:
         return plot
 
 
-def law_peaks(pair: Pair) -> tuple[float, ...]:
+def law_peaks(pair: Pair, rounding: Rounding = "nearest") -> tuple[float, ...]:
     """Where the pair's l* is highest, in standard deviations."""
+    if rounding == "feedback":
+        return (0.0,) if pair.rho or isinstance(pair, EllipticalPair) else ()
     return pair.peaks() if isinstance(pair, EllipticalPair) else PointDensity.optimal(pair).modes
 
 
@@ -281,8 +297,10 @@ def _pair(family: str, rho: float, nu: float) -> Pair:
 
 
 @lru_cache(maxsize=64)
-def fork(family: str, nu: float) -> dict[str, list]:
+def fork(family: str, nu: float, rounding: Rounding = "nearest") -> dict[str, list]:
     """The branches of peaks over rho, as lines."""
+    if rounding == "feedback":
+        return {"rho": [np.array([-1.0, 1.0])], "u": [np.zeros(2)]}
     critical = 0.0 if family == "uniform" else CRITICAL_RHO
     lines: dict[str, list] = {"rho": [np.array([-critical, critical])], "u": [np.zeros(2)]}
     split = critical + (1 - critical) * np.linspace(1e-4, 1, 60) ** 2
@@ -296,12 +314,12 @@ def fork(family: str, nu: float) -> dict[str, list]:
 
 
 @lru_cache(maxsize=64)
-def ridge(family: str, nu: float) -> dict[str, list]:
+def ridge(family: str, nu: float, rounding: Rounding = "nearest") -> dict[str, list]:
     """Heat map of l*(u; rho) as a share of its maximum at each rho: bytes, rows along u."""
     u = np.linspace(-FORK_REACH, FORK_REACH, 97)
     right = np.stack(
         [
-            PointDensity.optimal(_pair(family, float(rho), nu))(u)
+            PointDensity.optimal(_pair(family, float(rho), nu), rounding=rounding)(u)
             for rho in np.linspace(0, 1, 41)
         ],
         axis=1,

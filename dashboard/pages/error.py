@@ -17,10 +17,21 @@ from ..parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, ticks
 from ..parts.wording import power_of_ten, scientific
 from ..state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
 from ..work.background import Deliver
-from ..work.measurements import SIZE, SWEEP, Point, Update, most_levels
+from ..work.measurements import (
+    SIZE,
+    SWEEP,
+    Point,
+    Update,
+    most_levels,
+    refused,
+)
 
 #: Ends of the error axis; the browser raises the lower one to what the inner dimension needs.
 CEILING, FLOOR = 3.0, 1e-8
+_FEW_ROWS = (
+    f" With feedback {SIZE} rows leave many directions of the inner dimension free of charge: "
+    "errors lie below the law, which is for many more rows than k."
+)
 
 
 class ErrorPage:
@@ -79,7 +90,8 @@ class ErrorPage:
         if problem.gaussian or self.state.heads:
             return {"K": [], "nmse": []}
         law = problem.law()
-        at_two = asymptotic_mse(law, 2, problem.inner_dim) / law.energy(problem.inner_dim)
+        at_two = asymptotic_mse(law, 2, problem.inner_dim, rounding=problem.rounding)
+        at_two /= law.energy(problem.inner_dim)
         return {"K": list(LEVELS), "nmse": [4 * at_two / k**2 for k in LEVELS]}
 
     def show(self, update: Update) -> None:
@@ -135,7 +147,10 @@ class ErrorPage:
         problem = request.problem
         attention = problem.source == ATTENTION
         if not points:
-            self.readout.text, self.error_text.text = "", "Choose a design to compare."
+            self.readout.text, self.error_text.text = (
+                "",
+                refused(problem) or "Choose a design to compare.",
+            )
             self.status.text = ""
             return
         if self.state.awaits_guess:
@@ -170,7 +185,9 @@ class ErrorPage:
         law = ""
         if not attention:
             pair = problem.law()
-            asymptote = asymptotic_mse(pair, (request.k_x, request.k_y), problem.inner_dim)
+            asymptote = asymptotic_mse(
+                pair, (request.k_x, request.k_y), problem.inner_dim, rounding=problem.rounding
+            )
             asymptote /= pair.energy(problem.inner_dim)
             law = (
                 f'<tr class="law"><th scope="row"><i style="--c:{css(MUTED)}"></i>'
@@ -204,6 +221,11 @@ class ErrorPage:
             f"With {levels}, the {what} lose <b>{scientific(points[best].nmse)}</b> of their "
             f"energy in the best design here ({DESIGN_LABELS[best]}). "
             "Twice the levels, a quarter of the error."
+            + (
+                _FEW_ROWS
+                if request.problem.fed_back and request.problem.inner_dim > SIZE // 2
+                else ""
+            )
         )
 
     def _figure(self) -> figure:

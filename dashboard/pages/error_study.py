@@ -29,7 +29,7 @@ from ..work.error_study import (
     sampled_errors,
     split,
 )
-from ..work.measurements import SIZE, SWEEP, codebooks, most_levels
+from ..work.measurements import SIZE, SWEEP, codebooks, most_levels, refused
 from . import Session
 
 _BATCH = 20
@@ -38,6 +38,18 @@ _LOW, _HIGH = 1e-8, 3.0
 _HEADS_ONLY = (
     "An attention head’s matrices are given, not drawn from a law: exact curves need a law. "
     "Choose <b>Drawn from a law</b>, or see the head’s measured errors under Density and Attention."
+)
+
+
+_UNKNOWN = "Exact error of each design, a line; points are measured."
+_NO_EXACT = (
+    "<b>With feedback no exact formula is known</b>: an entry is rounded by what the entries "
+    "before it have lost. Press <b>Measure</b> for points; the dashed law is for many more rows "
+    "than k."
+)
+_NO_SPLIT = (
+    "Variance and bias are of rounding each entry by itself: with feedback an entry’s error "
+    "follows from those before it."
 )
 
 
@@ -98,7 +110,7 @@ class ErrorStudyPage:
     def refresh(self) -> None:
         """Curves follow in the background: the latest setting wins."""
         request = self.state.request()
-        gain = self.state.gain
+        gain = self._gain(request)
         self.here[0].location = (2 / (1 / request.k_x**2 + 1 / request.k_y**2)) ** 0.5
         self.here[1].location = request.problem.inner_dim
         if self._measured_for not in (None, (request, gain)):
@@ -117,7 +129,9 @@ class ErrorStudyPage:
                 source.data = {c: [] for c in source.column_names}
             return
         law = request.problem.law()
-        at_two = asymptotic_mse(law, 2, request.problem.inner_dim)
+        at_two = asymptotic_mse(
+            law, 2, request.problem.inner_dim, rounding=request.problem.rounding
+        )
         at_two /= law.energy(request.problem.inner_dim)
         floor = request.problem.rho == 0 and request.problem.gaussian
         self._references: list[tuple] = [
@@ -135,8 +149,13 @@ class ErrorStudyPage:
         )
         self.background.run("exact", partial(_exact_curves, request, gain),
                             partial(self._show_exact, request), self._failed)  # fmt: skip
-        self.background.run("split", partial(_splits, request), partial(self._show_split, request),
-                            self._failed)  # fmt: skip
+        if request.problem.fed_back:
+            self.background.cancel("split")
+            self.split_text.text = _NO_SPLIT
+            self.split.data = {c: [] for c in self.split.column_names}
+        else:
+            self.background.run("split", partial(_splits, request),
+                                partial(self._show_split, request), self._failed)  # fmt: skip
         self.background.run("image", partial(_images, request, gain), self._show_images,
                             self._failed)  # fmt: skip
 
@@ -148,7 +167,11 @@ class ErrorStudyPage:
             return "Choose a design to compare."
         if self.state.awaits_guess:
             return "Hidden until a guess is committed, under <b>Density</b>."
-        return ""
+        return refused(request.problem)
+
+    def _gain(self, request: Request) -> bool:
+        """Feedback has made up for what a gain would."""
+        return self.state.gain and not request.problem.fed_back
 
     def _failed(self, sentence: str) -> None:
         self.status.text = f'<span class="problem">{escape(sentence)}</span>'
@@ -163,9 +186,9 @@ class ErrorStudyPage:
             if curve
         ]
         self.curves.data = _columns(self.curves, rows + self._references)
-        gain = ", each with its best gain" if self.state.gain else ""
+        gain = ", each with its best gain" if self._gain(request) else ""
         if not known:
-            self.exact_text.text = "Exact error of each design, a line; points are measured."
+            self.exact_text.text = _NO_EXACT if request.problem.fed_back else _UNKNOWN
             return
         best = min(known, key=lambda name: known[name])
         worst = max(known, key=lambda name: known[name])
@@ -215,12 +238,13 @@ class ErrorStudyPage:
 
     def _measure(self) -> None:
         request = self.state.request()
-        self._measured_for = (request, self.state.gain)
+        gain = self._gain(request)
+        self._measured_for = (request, gain)
         self.measure.disabled, self.stop.disabled = True, False
         self._say(0, self.trials.value, "waiting for its turn; the server measures one at a time.")
         self.background.run(
             "trials",
-            partial(_trials, request, self.state.gain, self.trials.value),
+            partial(_trials, request, gain, self.trials.value),
             self._show_trials, self._failed, cause="button",
         )  # fmt: skip
 
@@ -316,6 +340,8 @@ def _exact_curves(
         error = exact(request.problem, name, k_x, k_y)
         return error.nmse_with_gain if gain else error.nmse
 
+    if request.problem.fed_back:
+        return {}, {}
     present = {name: nmse(name, request.k_x, request.k_y) for name in _shown(request)}
     curves: dict[str, list[tuple[int, float]]] = {name: [] for name in request.designs}
     for k in sorted({*SWEEP, request.k_x}):
@@ -342,6 +368,11 @@ def _images(request: Request, gain: bool, task: Task) -> dict[str, Any]:
     shown = _shown(request)
     if not shown or task.cancelled:
         return {}
+    if request.problem.fed_back:
+        found = sampled_errors(request.problem, tuple(shown), request.k_x, request.k_y)
+        best = min(found, key=lambda name: found[name][1])
+        first = next((name for name in found if name != best), best)
+        return {name: found[name] for name in dict.fromkeys((first, best))}
     errors = {name: exact(request.problem, name, request.k_x, request.k_y) for name in shown}
     best = min(shown, key=lambda n: errors[n].nmse_with_gain if gain else errors[n].nmse)
     first = next((name for name in shown if name != best), best)
@@ -369,7 +400,7 @@ def _trials(
                     books[name] = (cb_x.scaled(g), cb_y)
             found = measure_designs(
                 law, books, problem.inner_dim, m=SIZE, n=SIZE, trials=_BATCH,
-                rng=problem.seed + start,
+                rng=problem.seed + start, rounding=problem.rounding,
             )  # fmt: skip
             for name, error in found.items():
                 seen.setdefault((name, k), []).append(error.per_trial)

@@ -55,6 +55,7 @@ class OverviewPage:
             "gaussian": [self.state.request().problem.gaussian],
             "closed": [browser],
             "operand": [self.state.operand],
+            "feedback": [self.state.request().problem.fed_back],
             "designs": [",".join(shown) if browser else ""],
             "texts": [self.density.law_texts()],
         }

@@ -91,6 +91,10 @@ class Controls:
         )  # fmt: skip
         self.nu = self._bind(pmui.FloatSlider, "nu", start=4.5, end=30, step=0.1, format="0.0")
         self.gain = self._bind(pmui.Checkbox, "gain", size="small")
+        self.rounding = self._bind(
+            pmui.RadioButtonGroup, "rounding", size="small",
+            options={"To the nearest": "nearest", "With feedback": "feedback"},
+        )  # fmt: skip
         self.layer = self._bind(pmui.Select, "layer", options=list(range(layers)), size="small")
         self.head = self._bind(pmui.Select, "head", options=list(range(heads)), size="small")
         self.operand = self._bind(
@@ -119,7 +123,7 @@ class Controls:
             "levels": (self.k_x, self.k_y, self.linked),
             "inner_dim": (self.inner_dim,),
             "operand": (self.operand,),
-            "designs": (self.designs,),
+            "designs": (self.designs, self.rounding),
             "seed": (self.seed, self.reset),
         }
         #: what has no effect, by page
@@ -145,13 +149,15 @@ class Controls:
         for name in self.state.hide:
             away |= set(self._groups.get(name, ()))
         if heads:
-            away |= {self.inner_dim, self.seed, self.law, self.nu, self.play}
+            away |= {self.inner_dim, self.seed, self.law, self.nu, self.play, self.rounding}
         elif page != "attention":
             away |= {self.layer, self.head}
         if self.state.law != STUDENT_T:
             away.add(self.nu)
-        if page != "error":
+        if page != "error" or self.state.request().problem.fed_back:
             away.add(self.gain)
+        if page not in ("density", "error"):
+            away.add(self.rounding)
         for panel, widgets in zip(self._panels, self._widgets, strict=True):
             for widget in widgets:
                 widget.visible = page not in OWN_CONTROLS and widget not in away
@@ -173,7 +179,8 @@ class Controls:
                 self.rho, self.play, self.k_x, area="primary",
             ),
             _panel(
-                self.linked, self.k_y, self.inner_dim, self.operand, self.gain, self.designs,
+                self.linked, self.k_y, self.inner_dim, self.operand, self.rounding, self.gain,
+                self.designs,
                 pn.Row(self.seed, self.reset, margin=(6, 0, 0, 0)), area="secondary",
             ),
         ]  # fmt: skip

@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from quantlab import ExactError, encode, exact_mse, matmul
+from quantlab import ExactError, exact_mse, matmul
+from quantlab.measure import code
 
 from ..state import ATTENTION, INNER_DIMS, Problem
 from .measurements import SWEEP, codebooks, most_levels
@@ -44,7 +45,7 @@ def levels_shown(problem: Problem, design: str) -> tuple[int, ...]:
 
 
 def has_law(problem: Problem) -> bool:
-    """Whether exact errors exist: a head's matrices are given, not drawn."""
+    """Whether a law draws the matrices: a head's are given."""
     return problem.source != ATTENTION
 
 
@@ -82,6 +83,6 @@ def sampled_errors(
         cb_x, cb_y = codebooks(problem, name, k_x, k_y)
         if gain:
             cb_x = cb_x.scaled(exact(problem, name, k_x, k_y).gain)
-        error = (c - matmul(encode(a, cb_x), encode(b, cb_y), route="fp32")) / unit
+        error = (c - matmul(*code(a, b, cb_x, cb_y, problem.rounding), route="fp32")) / unit
         found[name] = (error, float(np.mean(np.square(error, dtype=np.float64))))
     return found

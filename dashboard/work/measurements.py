@@ -36,6 +36,8 @@ SIZE = 128
 BILINEAR_LEVELS = 64
 #: The same for laws whose cells are integrals: 16 levels take half a second, 64 take five.
 INTEGRAL_BILINEAR_LEVELS = 16
+#: The inner dimension up to which feedback is measured: a trial takes half a second there.
+FEEDBACK_INNER_DIM = 1024
 
 _PRESENT, _SWEEP, _AHEAD = 0, 1, 2  # priorities
 _SWEEP_REST = 0.25  # seconds without a new setting before the curves are measured
@@ -93,14 +95,27 @@ def steps(request: Request) -> Iterator[Step]:
     k_x, k_y = request.k_x, request.k_y
     first = int(np.clip(_FIRST_WORK // request.problem.inner_dim, 3, _FIRST_TRIALS))
     yield Step(k_x, k_y, first, _PRESENT)
-    yield Step(k_x, k_y, min(_MORE * first, _MOST_TRIALS), rest=_SWEEP_REST)
+    more = _MORE if not request.problem.fed_back or request.problem.inner_dim <= 256 else 1
+    yield Step(k_x, k_y, min(more * first, _MOST_TRIALS), rest=_SWEEP_REST)
     here = np.log2(k_x)
     for k in sorted(SWEEP, key=lambda k: abs(np.log2(k) - here)):
         yield Step(k, k, max(first, 3))
 
 
+def refused(problem: Problem) -> str:
+    """Why nothing is measured; empty where it is."""
+    if problem.fed_back and problem.inner_dim > FEEDBACK_INNER_DIM:
+        return (
+            f"With feedback errors are measured up to k = {FEEDBACK_INNER_DIM:,} here: its time "
+            "grows like k². Choose a smaller inner dimension."
+        )
+    return ""
+
+
 def most_levels(problem: Problem, design: str) -> int:
-    """Up to how many levels a design is fast enough to be shown."""
+    """Up to how many levels a design is fast enough to be shown; 0 if it is at none."""
+    if refused(problem):
+        return 0
     if design != "bilinear":
         return LEVELS[1]
     closed_cells = problem.source == ATTENTION or problem.family in (GAUSSIAN, "uniform")
@@ -109,7 +124,7 @@ def most_levels(problem: Problem, design: str) -> int:
 
 def codebooks(problem: Problem, design: str, k_x: int, k_y: int) -> tuple[Codebook, Codebook]:
     """The design's two codebooks for the problem's law, or for its data; made once a server."""
-    return _made(replace(problem, seed=0), design, k_x, k_y)
+    return _made(replace(problem, seed=0, rounding="nearest"), design, k_x, k_y)
 
 
 @lru_cache(maxsize=8192)
@@ -130,7 +145,7 @@ def measure_points(
     else:
         errors = measure_designs(
             problem.law(), books, problem.inner_dim, m=SIZE, n=SIZE, trials=trials,
-            rng=problem.seed,
+            rng=problem.seed, rounding=problem.rounding,
         )  # fmt: skip
     return {
         name: Point(

@@ -49,12 +49,20 @@ def test_a_page_offers_what_has_an_effect() -> None:
     assert controls.layer.visible
     assert not any(w.visible for w in (controls.rho, controls.law, controls.play, controls.seed))
     state.page = "codebooks"
+    assert not controls.rounding.visible
     assert controls.rho.visible
     assert not controls.designs.visible
     assert not controls.layer.visible
     state.page = "error"
     assert controls.gain.visible
+    assert controls.rounding.visible
     assert not controls.operand.visible
+    state.rounding = "feedback"
+    assert not controls.gain.visible  # feedback has made up for it
+    state.source = "attention"
+    assert not controls.rounding.visible
+    assert controls.gain.visible
+    state.param.update(source="synthetic", rounding="nearest")
     assert all(panel.visible for panel in controls.panels())
     state.page = "speed"
     assert not any(panel.visible for panel in controls.panels())
