@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantlab.sweep import ProgressLine, Store, Sweep, execute, open_executor
-from quantlab.sweep.execute import Meter
+from quantlab import progress
+from quantlab.progress import Meter
+from quantlab.sweep import ProgressLine, Store, Sweep, open_executor
 from tests import sweep_cells
 
 GRID = {"size": [3, 40], "scale": [0.5, 2.0]}
@@ -190,7 +191,7 @@ def test_progress_tells_share_and_time_left() -> None:
 def test_time_left_goes_by_the_pace_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store's 96 cells took none of this run's time."""
     clock = iter([100.0, 110.0])
-    monkeypatch.setattr(execute.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     seen = []
     Meter(lambda *now: seen.append(now), total=100, already=96).add(1)
     monkeypatch.undo()
