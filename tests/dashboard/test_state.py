@@ -357,7 +357,8 @@ def test_the_page_opens_with_the_paper_s_example() -> None:
     assert opens == {
         "page": "density", "source": SYNTHETIC, "law": "gaussian", "nu": 5.0, "rho": 0.8,
         "k_x": 16, "k_y": 16, "linked": True, "inner_dim": 256, "layer": 2, "head": 6,
-        "operand": "x", "gain": False, "seed": 0, "theme": "light", "tour": 0,
+        "operand": "x", "gain": False, "rounding": "nearest", "seed": 0, "theme": "light",
+        "tour": 0,
         "predict": False, "hide": [],
         "designs": ["gaussian_compander", "lloyd_max", "closed_form", "bilinear", "empirical"],
     }  # fmt: skip
