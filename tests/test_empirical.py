@@ -121,6 +121,10 @@ def test_an_entry_far_from_all_others_has_its_own_weight_and_a_gaussian_s_tail()
     pair = EmpiricalPair(a, b)
     assert_allclose(pair.weight(far), np.mean(b[7] ** 2), rtol=1e-3)  # of its column alone
     end = pair.support("x")[1]
+    spread = np.median(np.abs(a - np.median(a))) / 0.6745  # a normal law's deviation
+    t = np.arcsinh(a / spread)
+    bandwidth = 0.9 * np.std(t) * a.size**-0.2  # Silverman's
+    assert_allclose(end, spread * np.sinh(t.max() + 3 * bandwidth), rtol=1e-9)
     # in asinh(x / spread), where dt / dx is 1 / x out there, the estimate ends 3 bandwidths away
     share = float(pair.pdf(end) * end) / float(pair.pdf(far) * far)
     assert_allclose(share, np.exp(-4.5), rtol=0.1)

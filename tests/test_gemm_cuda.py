@@ -256,6 +256,20 @@ def test_every_tile_of_the_kernels_computes_the_same() -> None:
 
 
 @needs_triton
+def test_a_tile_suits_products_that_fill_it() -> None:
+    from quantlab.gemm.cuda.launch import Tile
+
+    assert Tile(16, 128, 64).suits(1, 64), "there is none of fewer rows"
+    assert [Tile(128, 128, 64).suits(m, 64) for m in (16, 64, 65, 1000)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert [Tile(16, 128, 64, split=4).suits(1, k) for k in (64, 255, 256)] == [False, False, True]
+
+
+@needs_triton
 def test_nibbles_decode_to_their_integers() -> None:
     """The PTX of DECODE_NIBBLES, instruction by instruction, on every byte."""
     from quantlab.gemm.cuda.kernels import DECODE_NIBBLES
