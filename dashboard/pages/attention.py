@@ -16,7 +16,7 @@ from bokeh.plotting import figure
 
 from quantlab import encode, matmul
 from quantlab.experiments.attention import AttentionTable, attention_errors
-from quantlab.experiments.designs import BALANCED
+from quantlab.experiments.designs import BALANCED, SCHEME
 
 from ..parts.layout import CSS, card, grid, scrolling, text
 from ..parts.theme import INK, plain_figure, ticks
@@ -25,13 +25,14 @@ from ..state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels
 from . import Session
+from .ladder import Ladder, climb
 
 _LAYERS, _HEADS = 6, 12
 #: On a phone the numbers of the map are small, so that they stay apart.
 _FIT = "labels.glyph.text_font_size = cb_obj.inner_width < 360 ? '8px' : '11px';"
 _NAMES = {
     "int_absmax": "INT", "nf4": "NF4", "fp8_e4m3": "FP8 E4M3", **DESIGN_LABELS,
-    BALANCED: "Data fit, balanced",
+    BALANCED: "Data fit, balanced", SCHEME: "Scheme",
 }  # fmt: skip
 _RIVALS = tuple(name for name in _NAMES if name != "bilinear")
 
@@ -54,8 +55,12 @@ class AttentionPage:
                               "sentence", "wins_text")  # fmt: skip
         self.wins, self.status = text("", "readout", "wins"), text("", "status")
         self.bits = pmui.Select(
-            label="Bits", options=[4, 6, 8], value=4, size="small", width=100, margin=(4, 8, 4, 0)
-        )
+            label="Bits", options=[2, 3, 4, 6, 8], value=4, size="small", width=100,
+            margin=(4, 8, 4, 0),
+        )  # fmt: skip
+        self.ladder = Ladder()
+        self._climbed: tuple[int, int, int] | None = None
+        self.bits.param.watch(lambda _: self.deliver(self._climb), "value")
         self.count = pmui.Button(label="Count the wins", variant="contained", margin=(8, 0, 4, 0))
         self.count.on_click(lambda _: self.deliver(self._count))
         self.map.selected.on_change("indices", self._pick)
@@ -68,10 +73,13 @@ class AttentionPage:
             margin=(10, 0, 0, 0),
         )  # fmt: skip
         return grid(
-            card("Correlation of queries and keys, head by head", self.map_text,
-                 self._map_figure()),
-            pn.Column(card("Win rates", self.wins_text, self.wins), controls,
-                      sizing_mode="stretch_width", margin=0),
+            pn.Column(
+                card("Correlation of queries and keys, head by head", self.map_text,
+                     self._map_figure()),
+                pn.Spacer(height=10), card("Win rates", self.wins_text, self.wins),
+                sizing_mode="stretch_width", margin=0,
+            ),
+            pn.Column(self.ladder.card(), controls, sizing_mode="stretch_width", margin=0),
             card("Logits of one held-out sequence", self.logit_text,
                  self._logit_figure(0, "logits")),
             card("The same from codes", self.coded_text, self._logit_figure(1, "coded_logits")),
@@ -95,6 +103,23 @@ class AttentionPage:
         request = replace(request, problem=problem, designs=self.state.chosen_designs())
         self.background.run("logits", partial(_logits, request),
                             partial(self._show_logits, request), self._failed)  # fmt: skip
+        self._climb()
+
+    def _climb(self) -> None:
+        if self.state.heads and self.state.awaits_guess:
+            self.background.cancel("ladder")
+            self.ladder.clear("Hidden until a guess is committed, under <b>Density</b>.")
+            return
+        asked = self.state.layer, self.state.head, self.bits.value
+        if asked != self._climbed:
+            self._climbed = None
+            self.ladder.clear("Climbing …")
+            self.background.run("ladder", partial(climb, *asked), partial(self._reach, asked),
+                                self._failed)  # fmt: skip
+
+    def _reach(self, asked: tuple[int, int, int], found: dict[str, float]) -> None:
+        self._climbed = asked
+        self.ladder.show(*asked, found)
 
     def _draw_map(self) -> None:
         heads = [(layer, head) for layer in range(_LAYERS) for head in range(_HEADS)]
@@ -149,7 +174,7 @@ class AttentionPage:
 
     def _count(self) -> None:
         self.count.disabled = True
-        self.status.text = "Coding all 72 heads with every design; a few seconds at 4 bits …"
+        self.status.text = "Coding all 72 heads with every design; about half a minute …"
         self.background.run("wins", partial(_table, self.bits.value), self._show_wins,
                             self._failed, cause="button")  # fmt: skip
 
@@ -182,7 +207,8 @@ class AttentionPage:
         )
         self.status.text = (
             "12 calibration and 6 held-out sequences a head. Balanced: in another basis of the 32 "
-            "dimensions, which the projections of queries and keys absorb (quantlab.balance)."
+            "dimensions, which the projections of queries and keys absorb (quantlab.balance). "
+            "Scheme: basis, bits an index and rounding as quantlab.design_scheme chooses them."
         )
 
     def _map_figure(self) -> figure:

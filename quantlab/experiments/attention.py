@@ -1,4 +1,4 @@
-"""Attention logits of a real transformer: one codebook pair a head, calibrated, then held out."""
+"""Attention logits of a real transformer: codebooks of each head, calibrated, then held out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,17 @@ from quantlab.balancing import balance
 from quantlab.codebook import Codebook
 from quantlab.codes import encode
 from quantlab.data import AttentionHead, Sequences, load_attention
-from quantlab.experiments.designs import BALANCED, calibrated, in_basis, made_at
+from quantlab.experiments.designs import (
+    BALANCED,
+    SCHEME,
+    by_scheme,
+    calibrated,
+    in_basis,
+    made_at,
+)
+from quantlab.experiments.recording import Head
 from quantlab.pairs import EmpiricalPair
+from quantlab.scheme import design_scheme
 
 #: Designs compared unless asked otherwise; those that do not exist at a size are left out.
 ATTENTION_DESIGNS = (
@@ -88,7 +97,7 @@ def attention_errors(
         From 2 to 8; both operands have up to 2^bits levels.
     designs : sequence of str
         Names as in `DESIGNS` and `FORMATS`, "empirical", and "balanced": empirical in the basis of
-        `balance`, which the projections of queries and keys absorb.
+        `balance`, which the projections of queries and keys absorb; "scheme": `design_scheme`.
     heads : iterable of (layer, head) or of AttentionHead, optional
         All 72 of `load_attention` unless given.
 
@@ -113,7 +122,8 @@ def attention_errors(
     1
     """
     n_levels = 2 ** check.count(bits, "bits", 2, 8)
-    made = made_at(designs, n_levels)
+    made = made_at([name for name in designs if name != SCHEME], n_levels)
+    made += [SCHEME] * (SCHEME in designs)
     data = load_attention()
     chosen = [
         each if isinstance(each, AttentionHead) else data.head(*each)
@@ -128,18 +138,27 @@ def attention_errors(
                 basis = balance(plain)
                 pair = EmpiricalPair(*basis.apply(plain.a, plain.b))
                 held_out = in_basis(basis, held_out)
-            errors[i, j] = logit_nmse(held_out, *calibrated(pair, name, n_levels))
+            if name == SCHEME:
+                coded = by_scheme(design_scheme(plain, bits), held_out)
+            else:
+                coded = _decoded(held_out, *calibrated(pair, name, n_levels))
+            errors[i, j] = logit_nmse(held_out, *coded)
     places = tuple((head.layer, head.head) for head in chosen)
     return AttentionTable(bits, places, dict(zip(made, errors, strict=True)))
 
 
-def logit_nmse(sequences: Sequences, codebook_q: Codebook, codebook_k: Codebook) -> float:
-    """Pooled nmse of the logits of all sequences, each multiplied on its own."""
+def _decoded(
+    sequences: Sequences, codebook_q: Codebook, codebook_k: Codebook
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     coded_q, coded_k = (
         encode(x.reshape(-1, x.shape[-1]), book).decode(np.float64).reshape(x.shape)
         for x, book in ((sequences.queries, codebook_q), (sequences.keys, codebook_k))
     )
-    q, k = sequences.queries.astype(np.float64), sequences.keys.astype(np.float64)
-    logits = q @ k.swapaxes(1, 2)
-    error = logits - coded_q @ coded_k.swapaxes(1, 2)
+    return coded_q, coded_k
+
+
+def logit_nmse(data: Sequences | Head, q: NDArray[np.float64], k: NDArray[np.float64]) -> float:
+    """Pooled nmse of the logits of all sequences from coded q and k, each multiplied by itself."""
+    logits = data.queries.astype(np.float64) @ data.keys.astype(np.float64).swapaxes(1, 2)
+    error = logits - q @ k.swapaxes(1, 2)
     return float(np.vdot(error, error) / np.vdot(logits, logits))

@@ -7,6 +7,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quantlab import _validate as check
 from quantlab.balancing import Basis
 from quantlab.codebook import Codebook
@@ -15,6 +18,7 @@ from quantlab.design import DESIGNS, FORMATS, design_empirical
 from quantlab.distortion import ExactError, exact_mse
 from quantlab.experiments.recording import Head
 from quantlab.pairs import EmpiricalPair, Pair
+from quantlab.scheme import Scheme
 
 Activations = TypeVar("Activations", Sequences, Head)
 #: The designs of a law: they exist at every K, from the plainest to the best.
@@ -22,6 +26,8 @@ LAW_DESIGNS = tuple(DESIGNS)
 GAIN = "+gain"
 #: Designs of two given matrices: as they are, and in the basis of `balance`.
 DATA_DESIGNS = EMPIRICAL, BALANCED = ("empirical", "balanced")
+#: What `design_scheme` makes of the calibration data: more than two codebooks.
+SCHEME = "scheme"
 
 
 def exists_at(design: str, n_levels: int) -> bool:
@@ -73,6 +79,16 @@ def in_basis(basis: Basis, heads: Activations) -> Activations:
     """The same logits from other queries and keys."""
     queries, keys = basis.apply(heads.queries, heads.keys.swapaxes(-1, -2))
     return replace(heads, queries=queries, keys=keys.swapaxes(-1, -2))
+
+
+def by_scheme(
+    scheme: Scheme, data: Sequences | Head
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Queries and keys after coding by a scheme."""
+    shape, d = data.queries.shape, data.queries.shape[-1]
+    q = scheme.encode(data.queries.reshape(-1, d), "x").decode(np.float64)
+    k = scheme.encode(data.keys.reshape(-1, d).T, "y").decode(np.float64)
+    return q.reshape(shape), k.T.reshape(data.keys.shape)
 
 
 def made_at(designs: Sequence[str], n_levels: int) -> list[str]:

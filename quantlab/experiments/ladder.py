@@ -12,7 +12,15 @@ from quantlab import _validate as check
 from quantlab.balancing import balance, second_moment
 from quantlab.codebook import Codebook
 from quantlab.data import AttentionHead, Sequences
-from quantlab.experiments.designs import BALANCED, EMPIRICAL, Activations, calibrated, in_basis
+from quantlab.experiments.attention import logit_nmse
+from quantlab.experiments.designs import (
+    BALANCED,
+    EMPIRICAL,
+    Activations,
+    by_scheme,
+    calibrated,
+    in_basis,
+)
 from quantlab.experiments.recording import Head
 from quantlab.limits import limit_nmse
 from quantlab.pairs import EmpiricalPair
@@ -96,14 +104,14 @@ def head_ladder(
             raise ValueError(f"rung must be one of {tuple(RUNGS)}; got {rung!r}")
         design, fed_back = RUNGS[rung]
         if design == ALLOCATED:
-            errors[rung] = _nmse(held_out, *_by_scheme(_allocated(plain, bits), held_out))
+            errors[rung] = logit_nmse(held_out, *by_scheme(_allocated(plain, bits), held_out))
             continue
         pair, data = plain, held_out
         if design == BALANCED:
             pair, data = moved, in_basis(basis, held_out)
         if design not in made:
             made[design] = calibrated(pair, design, n_levels)
-        errors[rung] = _nmse(data, *_decoded(pair, data, *made[design], fed_back))
+        errors[rung] = logit_nmse(data, *_decoded(pair, data, *made[design], fed_back))
     return {**errors, LIMIT: limit_nmse(plain, bits)}
 
 
@@ -163,20 +171,6 @@ def _allocated(pair: EmpiricalPair, bits: int) -> Scheme:
     return design_scheme(
         pair, bits, basis="diagonal", rates="allocated", rounding="nearest", books="index"
     )
-
-
-def _by_scheme(scheme: Scheme, data: _Part) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Queries and keys after coding by a scheme."""
-    shape, d = data.queries.shape, data.queries.shape[-1]
-    q = scheme.encode(data.queries.reshape(-1, d), "x").decode(np.float64)
-    k = scheme.encode(data.keys.reshape(-1, d).T, "y").decode(np.float64)
-    return q.reshape(shape), k.T.reshape(data.keys.shape)
-
-
-def _nmse(data: _Part, q: NDArray[np.float64], k: NDArray[np.float64]) -> float:
-    logits = data.queries.astype(np.float64) @ data.keys.astype(np.float64).swapaxes(1, 2)
-    error = logits - q @ k.swapaxes(1, 2)
-    return float(np.vdot(error, error) / np.vdot(logits, logits))
 
 
 def _pair(data: _Part) -> EmpiricalPair:

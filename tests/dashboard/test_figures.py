@@ -58,6 +58,9 @@ SHOWN = {
     ("attention", "coded_logits"): (
         (0, 48), (48, 0), [0, 16, 32, 48], [0, 16, 32, 48], ["Image logits"],
     ),
+    ("attention", "ladder_bars"): (
+        (0, 40), None, list(range(0, 81, 10)), None, ["HBar rung dB", "Text rung", "Line dB y"],
+    ),
     ("data", "data_weight_picture"): (
         (-4, 4), (0, 4), DEVIATIONS, [0, 1, 2, 3, 4],
         ["VArea u pdf", "Line u gaussian", "Line u data"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,13 +13,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
+from quantlab.dashboard.pages.attention import _wins
 from quantlab.dashboard.pages.data import ONE
 from quantlab.dashboard.pages.speed import Timing, compare
 from quantlab.dashboard.parts.wording import compared, two_digits
 from quantlab.dashboard.state import ATTENTION
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, report_csv
+from quantlab.data import load_attention
 from quantlab.design import FORMATS
+from quantlab.experiments.attention import attention_errors
+from quantlab.experiments.ladder import RUNGS, head_ladder
 from tests.dashboard.test_uploads import npy, npz
 from tests.dashboard.waiting import until
 
@@ -263,7 +268,11 @@ def test_a_click_on_the_map_chooses_the_head() -> None:
     session.close()
 
 
-def test_wins_count_every_head_once() -> None:
+def test_wins_count_every_head_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = [(layer, head) for layer in (2, 3) for head in range(12)]
+    some = partial(attention_errors, heads=heads)
+    monkeypatch.setattr("quantlab.dashboard.pages.attention.attention_errors", some)
+    _wins.cache_clear()
     session = Session({"page": "attention"})
     page = session._pages["attention"]
     page._count()
@@ -273,9 +282,31 @@ def test_wins_count_every_head_once() -> None:
         for cell in page.wins.text.replace("</td>", "").split("<td ")[1:]
         if cell.startswith("data-wins")
     )
-    assert int(cells["empirical int_absmax"].split("<")[0]) == 72
+    assert int(cells["empirical int_absmax"].split("<")[0]) == 24
     assert int(cells["int_absmax empirical"].split("<")[0]) == 0
-    assert int(cells["balanced empirical"].split("<")[0]) >= 68
+    assert int(cells["balanced empirical"].split("<")[0]) >= 23
+    assert int(cells["scheme balanced"].split("<")[0]) == 24
+    session.close()
+    _wins.cache_clear()
+
+
+def test_the_ladder_of_a_head_follows_head_and_bits() -> None:
+    session = Session({"page": "attention"})
+    page = session._pages["attention"]
+    for layer, head, bits in ((2, 6, 4), (3, 1, 4), (3, 1, 3)):
+        session.state.param.update(layer=layer, head=head)
+        page.bits.value = bits
+        data = load_attention().head(layer, head)
+        expected = head_ladder(data.calibration, data.held_out, bits)
+        until(lambda: f"head {head}, {bits} bits" in page.ladder.text.text)  # noqa: B023
+        drawn = [-10 * np.log10(expected[name]) for name in RUNGS]
+        assert_allclose(page.ladder.bars.data["dB"], drawn, rtol=1e-9)
+        assert_allclose(page.ladder.limit.data["dB"][0], -10 * np.log10(expected["limit"]))
+        assert page.ladder.range.end > page.ladder.limit.data["dB"][0]
+    session.state.head = 2
+    assert page.ladder.bars.data["dB"] == [], "the other head's bars go at once"
+    session.state.param.update(source="attention", predict=True)
+    assert "Hidden until a guess" in page.ladder.text.text
     session.close()
 
 
