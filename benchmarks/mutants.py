@@ -1,8 +1,9 @@
 """Do the tests see faults? One fault at a time is put into a copy of the repository, and tests run.
 
-    python -m benchmarks.mutants LOG             300 faults, about an hour on one core
+    python -m benchmarks.mutants LOG              300 faults, about an hour on one core
     python -m benchmarks.mutants LOG --survivors  once more those that no test has caught
     python -m benchmarks.mutants LOG --table      counts only, and writes results/mutants.md
+    --room NAME   one room alone      --trust   without the tests' own run, which must pass, first
 
 Needs cosmic-ray (pip install cosmic-ray), whose operators make the faults: + for -, * for /, < for
 <=, `and` for `or`, a negated condition, a constant one higher or lower, a loop that never turns,
@@ -223,16 +224,21 @@ def listing(results: list[dict], outcome: str) -> list[str]:
     ]
 
 
+def commit() -> str:
+    command = ("git", "rev-parse", "--short=10", "HEAD")
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
 def markdown(results: list[dict]) -> str:
     """results/mutants.md: the table, the faults that no test can see, and those that none saw."""
     return "\n".join(
         [
             "# Faults put into the code", "",
-            f"`python -m benchmarks.mutants LOG`, seed {SEED}: one fault at a time, the tests of "
-            "that file, and whether one fails. A percentage is of the faults that are not "
-            "equivalent.", "",
+            f"`python -m benchmarks.mutants LOG`, seed {SEED}, the code of commit {commit()}: one "
+            "fault at a time, the tests of that file, and whether one fails. A percentage is of "
+            "the faults that are not equivalent.", "",
             table(results), "",
-            "## Equivalent: no test can see them", "", *listing(results, "equivalent"), "",
+            "## Equivalent, or out of a test's reach", "", *listing(results, "equivalent"), "",
             "## Survivors", "", *(listing(results, "survived") or ["None."]), "",
         ]
     )  # fmt: skip
