@@ -13,6 +13,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import CookieJar
 from pathlib import Path
 from unittest.mock import Mock
@@ -23,8 +24,10 @@ from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 import pytest
 from bokeh.client import ClientSession, pull_session
 from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.httputil import HTTPHeaders
 from tornado.websocket import websocket_connect
 
+from quantlab.dashboard.server import patience
 from quantlab.dashboard.server.arrivals import Arrivals
 from quantlab.dashboard.server.memory import Collector
 from quantlab.dashboard.server.serving import browser_origins, is_loopback, url
@@ -193,6 +196,80 @@ def test_the_password_opens_the_page_asked_for(guarded: str) -> None:
             assert (token(page) != "") if opened else ("This is not the password" in page)
             assert ("rho=0.3" in answer.url) == opened
     assert "Open sessions" in browser.open(guarded + "admin", timeout=30).read().decode()
+
+
+def try_password(address: str, password: str, visitor: str) -> tuple[float, str]:
+    """Seconds until the answer, and the page, for `visitor` behind a proxy on this machine."""
+    form = urlencode({"username": "class", "password": password}).encode()
+    # what a visitor writes into the header stands before what the proxy has seen
+    forwarded = {"X-Forwarded-For": f"192.0.2.77, {visitor}"}
+    browser = build_opener(HTTPCookieProcessor(CookieJar()))
+    browser.open(address + "login", timeout=30).close()
+    start = time.perf_counter()
+    with browser.open(Request(address + "login", form, forwarded), timeout=60) as answer:
+        return time.perf_counter() - start, answer.read().decode()
+
+
+def test_wrong_passwords_wait_for_their_own_address_alone(serve: Serve) -> None:
+    address = serve("--prefix=/q", health="q/healthz", QUANTLAB_PASSWORD="hoelder")[0] + "q/"
+    start = time.perf_counter()
+    for i in range(patience.FREE):
+        assert "This is not the password" in try_password(address, f"guess {i}", "198.51.100.1")[1]
+    assert time.perf_counter() - start < patience.FIRST, "a few mistakes cost nothing"
+    with ThreadPoolExecutor() as pool:
+        guesses = [pool.submit(try_password, address, "x", "198.51.100.1") for _ in range(2)]
+        time.sleep(0.2)
+        start = time.perf_counter()
+        assert get(address + "healthz") == "ok\n"
+        assert "This is not" in try_password(address, "minkowski", "198.51.100.2")[1]
+        assert time.perf_counter() - start < patience.FIRST / 2, "somebody else waited"
+        waited = sorted(guess.result()[0] for guess in guesses)
+    assert waited[0] > 0.9 * patience.FIRST
+    assert waited[1] > 2.9 * patience.FIRST, "two at once wait one after the other"
+    seconds, page = try_password(address, "hoelder", "198.51.100.1")
+    assert token(page)
+    assert seconds > 3.9 * patience.FIRST, "the wait tells which password is right"
+    assert try_password(address, "x", "198.51.100.1")[0] < patience.FIRST, "not forgiven"
+
+
+def test_what_is_remembered_of_wrong_passwords_is_bounded(monkeypatch) -> None:
+    monkeypatch.setattr(patience, "ADDRESSES", 3)
+    monkeypatch.setattr(patience, "LINE", 2)
+    assert [patience.pause(f) for f in (4, 5, 6, 9, 10, 9999)] == [0, 1, 2, 16, 30, 30]
+
+    async def main() -> None:
+        kept = patience.Patience()
+        for i in range(5):
+            assert not await kept.admits(f"{i}", lambda: False)
+        assert len(kept) == 3
+        assert await kept.admits("4", lambda: True)
+        assert len(kept) == 2, "a right one leaves nothing behind"
+        for _ in range(patience.FREE - 1):
+            await kept.admits("3", lambda: False)
+        waiting = [asyncio.create_task(kept.admits("3", lambda: True)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(patience.TooMany):
+            await kept.admits("3", lambda: True)
+        assert not await kept.admits("9", lambda: pytest.fail("looked at"), lambda: True)
+        for task in waiting:
+            task.cancel()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        ("127.0.0.1", "192.0.2.77, 198.51.100.1", "198.51.100.1"),
+        ("127.0.0.1", "rubbish", "127.0.0.1"),
+        ("203.0.113.5", "198.51.100.1", "203.0.113.5"),  # no proxy of this machine's
+        ("::1", "2001:db8::1:2:3:4", "2001:db8::/64"),
+        ("::ffff:203.0.113.5", None, "203.0.113.5"),
+    ],
+)
+def test_whose_address_it_is(peer: str, forwarded: str | None, expected: str) -> None:
+    headers = HTTPHeaders({"X-Forwarded-For": forwarded} if forwarded else {})
+    assert patience.visitor(Mock(remote_ip=peer, headers=headers)) == expected
 
 
 def test_healthz_asks_no_password(guarded: str) -> None:
