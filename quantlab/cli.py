@@ -117,6 +117,15 @@ def _add_dashboard(commands: Any) -> None:
         metavar="PATH",
         help="path in front of every address, as a proxy passes it on",
     )
+    add(
+        "--frame-ancestors",
+        type=_frame_ancestor,
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="site that may show the dashboard in a frame, besides this server's own, as in "
+        "https://lecture.example.org; repeatable; '*': any; 'none': none; default: its own alone",
+    )
     add("--show", action="store_true", help="open a browser window too")
     parser.set_defaults(run=_dashboard)
 
@@ -169,6 +178,17 @@ def _origin(text: str) -> str:
     return host
 
 
+def _frame_ancestor(text: str) -> str:
+    host = r"https?://(?:\*\.)?[0-9a-z_-]+(?:\.[0-9a-z_-]+)*(?::([0-9]+))?"
+    match = re.fullmatch(rf"\*|none|self|{host}", text.lower().removesuffix("/"))
+    if match is None or not 1 <= int(match[1] or 1) <= 65535:
+        raise argparse.ArgumentTypeError(
+            "a site that may show the dashboard is SCHEME://HOST[:PORT], as in "
+            f"https://lecture.example.org, '*', 'self' or 'none'; got {text!r}"
+        )
+    return match[0]
+
+
 def _prefix(text: str) -> str:
     if not re.fullmatch(r"(/?[0-9A-Za-z._~@-]+)*/?", text) or ".." in text:
         raise argparse.ArgumentTypeError(
@@ -198,6 +218,8 @@ def _dashboard(options: argparse.Namespace) -> int:
         return 1
     try:
         password = _password(options)
+        if "none" in options.frame_ancestors and len(set(options.frame_ancestors)) > 1:
+            raise ValueError("--frame-ancestors none stands alone; others were given too")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -213,7 +235,7 @@ def _dashboard(options: argparse.Namespace) -> int:
         serve(
             options.port, options.address, processes=options.processes, origins=options.origins,
             upload_limit=options.upload_limit, password=password, admin=options.admin,
-            prefix=options.prefix, show=options.show,
+            prefix=options.prefix, frame_ancestors=options.frame_ancestors, show=options.show,
         )  # fmt: skip
     except OSError as error:
         print(f"cannot listen on {options.address}:{options.port}: {error}", file=sys.stderr)

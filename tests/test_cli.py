@@ -38,6 +38,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["dashboard", "--origin", "me:x"], "an origin is HOST or HOST:PORT"),
         (["dashboard", "--origin", "me:70000"], "got 'me:70000'"),
         (["dashboard", "--origin", ""], "an origin is HOST or HOST:PORT"),
+        (["dashboard", "--frame-ancestors", "me.example.org"], "is SCHEME://HOST[:PORT]"),
+        (["dashboard", "--frame-ancestors", "https://a; x"], "got 'https://a; x'"),
+        (["dashboard", "--frame-ancestors", "https://a:70000"], "got 'https://a:70000'"),
         (["dashboard", "--prefix", "a/../b"], "a prefix is a path of letters"),
         (["dashboard", "--prefix", "a b"], "got 'a b'"),
         (["dashboard", "--password", "a", "--password-file", "b"], "not allowed with"),
@@ -133,7 +136,7 @@ def test_the_dashboard_answers_this_machine_alone_by_default(served, capsys) -> 
             (5006, "localhost"),
             {
                 "processes": 1, "origins": [], "upload_limit": 50.0, "password": None,
-                "admin": False, "prefix": "", "show": False,
+                "admin": False, "prefix": "", "frame_ancestors": [], "show": False,
             },
         )
     ]  # fmt: skip
@@ -146,6 +149,14 @@ def test_the_dashboard_takes_what_a_proxy_needs(served) -> None:
     given = served[0][1]
     assert given["origins"] == ["stats.example.org", "me:8080", "*"]
     assert (given["prefix"], given["processes"], given["admin"]) == ("a/b", 3, True)
+
+
+def test_who_may_show_the_dashboard_in_a_frame(served, capsys) -> None:
+    option = "--frame-ancestors"
+    cli.main(["dashboard", option, "https://*.Example.org/", option, "http://me:8080"])
+    assert served[0][1]["frame_ancestors"] == ["https://*.example.org", "http://me:8080"]
+    assert cli.main(["dashboard", option, "none", option, "*"]) == 2
+    assert "none stands alone" in capsys.readouterr().err
 
 
 def test_an_open_server_is_warned_of_and_a_guarded_one_is_not(served, capsys, monkeypatch) -> None:

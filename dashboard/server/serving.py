@@ -26,6 +26,7 @@ from ..state import ATTENTION, SYNTHETIC, DashboardState
 from ..work.measurements import measurements
 from .admin import AdminPage
 from .arrivals import Arrivals
+from .headers import everywhere
 from .memory import Collector
 from .password import guard
 
@@ -44,7 +45,7 @@ class Health(RequestHandler):
 def serve(
     port: int = 5006, address: str = "localhost", *, processes: int = 1,
     origins: Sequence[str] = (), upload_limit: float = 50, password: str | None = None,
-    admin: bool = False, prefix: str = "", show: bool = False,
+    admin: bool = False, prefix: str = "", frame_ancestors: Sequence[str] = (), show: bool = False,
 ) -> None:  # fmt: skip
     """Serve the dashboard until interrupted; prints the address.
 
@@ -66,6 +67,8 @@ def serve(
         Serve /admin, a page of counts.
     prefix : str
         Path in front of every address, as a proxy passes it on.
+    frame_ancestors : sequence of str
+        Sites that may show the pages in a frame, as `headers.everywhere` takes them.
     show : bool
         Open a browser window.
     """
@@ -93,6 +96,7 @@ def serve(
             **(guard(password) if password is not None else {}),
         )  # fmt: skip
         _send_at_once(server)
+        server._tornado.add_transform(everywhere(frame_ancestors))
         # from here on once in each process: threads do not survive a fork
         if processes > 1:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from http.cookiejar import CookieJar
 from pathlib import Path
 from unittest.mock import Mock
@@ -29,6 +30,7 @@ from tornado.websocket import websocket_connect
 
 from quantlab.dashboard.server import patience
 from quantlab.dashboard.server.arrivals import Arrivals
+from quantlab.dashboard.server.headers import everywhere
 from quantlab.dashboard.server.memory import Collector
 from quantlab.dashboard.server.serving import browser_origins, is_loopback, url
 from quantlab.notebook import proxied_server
@@ -73,6 +75,8 @@ def serve() -> Iterator[Serve]:
 def open_server(serve: Serve) -> tuple[str, subprocess.Popen[str]]:
     return serve(
         "--processes=2", "--prefix=/class/q", "--admin", "--origin=https://stats.example.org",
+        "--frame-ancestors=https://lecture.example.org",
+        "--frame-ancestors=https://*.example.com:8443",
         health="class/q/healthz",
     )  # fmt: skip
 
@@ -270,6 +274,70 @@ def test_what_is_remembered_of_wrong_passwords_is_bounded(monkeypatch) -> None:
 def test_whose_address_it_is(peer: str, forwarded: str | None, expected: str) -> None:
     headers = HTTPHeaders({"X-Forwarded-For": forwarded} if forwarded else {})
     assert patience.visitor(Mock(remote_ip=peer, headers=headers)) == expected
+
+
+def headers(address: str, path: str, **sent: str) -> Message:
+    """Headers of the answer, an error's too."""
+    try:
+        with urlopen(Request(address + path, headers=sent), timeout=30) as answer:
+            return answer.headers
+    except HTTPError as error:
+        return error.headers
+
+
+#: A page, the login, static files of three origins, an error, a websocket that is refused.
+_PATHS = (
+    "", "login", "logout", "admin", "healthz", "readyz", "static/js/bokeh.min.js", "favicon.ico",
+    "static/extensions/panel/panel.min.js", "no-such-page", "autoload.js", "metadata", "ws",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "policy"),
+    [
+        ([], "frame-ancestors 'self'"),
+        (["self", "https://a"], "frame-ancestors 'self' https://a"),
+        (["none"], "frame-ancestors 'none'"),
+        (["https://a", "*"], "frame-ancestors *"),
+    ],
+)
+def test_who_may_show_the_pages_in_a_frame(given: list[str], policy: str) -> None:
+    _, found, _ = everywhere(given)(Mock()).transform_first_chunk(200, HTTPHeaders(), b"", True)
+    assert found["Content-Security-Policy"] == policy
+
+
+@pytest.mark.parametrize("path", _PATHS)
+def test_headers_of_every_answer(guarded: str, path: str) -> None:
+    found = headers(guarded, path)
+    assert found.get_all("X-Content-Type-Options") == ["nosniff"]
+    assert found.get_all("Content-Security-Policy") == ["frame-ancestors 'self'"]
+    assert "Server" not in found
+
+
+def test_headers_of_an_unchanged_file(open_server) -> None:
+    path = "class/q/static/js/bokeh.min.js"
+    etag = headers(open_server[0], path)["Etag"]
+    assert headers(open_server[0], path, **{"If-None-Match": etag}).get_all("Server") is None
+
+
+def test_headers_of_the_page_and_its_websocket(open_server) -> None:
+    address = open_server[0].removeprefix("http://").rstrip("/")
+    page = get(open_server[0] + "class/q/")
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(
+            f"GET /class/q/ws HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAA\r\n"
+            f"Sec-WebSocket-Protocol: bokeh, {token(page)}\r\n\r\n".encode()
+        )
+        answer = line.recv(65536).decode(errors="replace").partition("\r\n\r\n")[0]
+    assert answer.startswith("HTTP/1.1 101")
+    assert "X-Content-Type-Options: nosniff" in answer
+    assert "Server:" not in answer
+    found = headers(open_server[0], "class/q/")
+    expected = "frame-ancestors 'self' https://lecture.example.org https://*.example.com:8443"
+    assert found["Content-Security-Policy"] == expected
 
 
 def test_healthz_asks_no_password(guarded: str) -> None:
