@@ -114,3 +114,10 @@ def test_shrinkage_is_for_few_rows() -> None:
         costs = [cost(basis.forward, basis.inverse, *moments) for basis in (shrunk, raw)]
         ratio.append(costs[0] / costs[1])
     assert np.mean(ratio) < 0.9
+
+
+def test_shrinkage_keeps_the_mean_square() -> None:
+    """As of the rows: moments of few rows and of many are in one unit."""
+    for m in (3, 400):
+        rows = np.random.default_rng(m).normal(size=(m, 5))
+        assert_allclose(np.trace(second_moment(rows)), np.sum(rows**2) / m, rtol=1e-12)
