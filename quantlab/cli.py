@@ -62,7 +62,8 @@ def _add_dashboard(commands: Any) -> None:
         "dashboard",
         help="serve the dashboard in the browser",
         description="Serve the dashboard. It answers this machine alone unless --address says "
-        "otherwise, asks nothing of the network, and tells at /healthz whether it is alive.",
+        "otherwise, asks nothing of the network, and tells at /healthz whether it is alive, at "
+        "/readyz whether a page can be had.",
     )
     add = parser.add_argument
     add("--port", type=_port, default=5006, help="default: 5006")

@@ -29,6 +29,7 @@ from .arrivals import Arrivals
 from .headers import everywhere
 from .memory import Collector
 from .password import guard
+from .ready import ERRORS, Readiness, Ready
 
 _ORPHAN_CHECK = 500  # milliseconds between two looks at whether the parent process is alive
 
@@ -74,7 +75,11 @@ def serve(
     """
     LIMITS.upload = round(upload_limit * MEGABYTE)
     prefix = prefix.strip("/")
-    patterns: list[tuple] = [(r"/healthz", Health)]
+    readiness = Readiness()
+    patterns: list[tuple] = [
+        (r"/healthz", Health),
+        (r"/readyz", Ready, {"readiness": readiness}),
+    ]
     if admin:
         patterns.append((r"/admin", AdminPage))
     # several measuring threads with one BLAS thread each, and an event loop that waits little
@@ -106,11 +111,13 @@ def serve(
             if show:
                 server.io_loop.add_callback(server.show, "/")
         measurements().warm(
-            DashboardState(source=source).request() for source in (SYNTHETIC, ATTENTION)
+            (DashboardState(source=source).request() for source in (SYNTHETIC, ATTENTION)),
+            lambda: readiness.done(ERRORS),
         )
         measurements().prepare(DashboardState().request())
         Collector(lambda: (session.id for session in server.get_sessions())).start()
         server.start()
+        server.io_loop.add_callback(readiness.make_page, server._tornado.applications["/"])
         server.io_loop.start()
     except KeyboardInterrupt:
         pass

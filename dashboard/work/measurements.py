@@ -221,11 +221,15 @@ class Measurements:
             found |= fresh
         return {name: found[name] for name in designs}
 
-    def warm(self, requests: Iterable[Request]) -> None:
-        """Measure in the background what the first visitors will ask for: kernels are compiled."""
+    def warm(self, requests: Iterable[Request], then: Callable[[], object]) -> None:
+        """Measure in the background what the first visitors will ask for: kernels are compiled.
+
+        `then` is called when all of it has been tried, on one of the pool's threads.
+        """
         for request in requests:
             step = next(steps(request))
             self.pool.submit(partial(self.points, request, step), _SWEEP)
+        self.pool.submit(then, _SWEEP)  # one thread alone takes these, in order
 
     def prepare(self, request: Request) -> None:
         """Design ahead for every correlation that the slider can stop at, with pauses between.

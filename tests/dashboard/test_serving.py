@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from http.cookiejar import CookieJar
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
@@ -26,12 +26,14 @@ import pytest
 from bokeh.client import ClientSession, pull_session
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
+from tornado.web import Application
 from tornado.websocket import websocket_connect
 
 from quantlab.dashboard.server import patience
 from quantlab.dashboard.server.arrivals import Arrivals
 from quantlab.dashboard.server.headers import everywhere
 from quantlab.dashboard.server.memory import Collector
+from quantlab.dashboard.server.ready import ERRORS, PAGE, Readiness, Ready
 from quantlab.dashboard.server.serving import browser_origins, is_loopback, url
 from quantlab.notebook import proxied_server
 from tests.dashboard.waiting import LONG
@@ -274,6 +276,48 @@ def test_what_is_remembered_of_wrong_passwords_is_bounded(monkeypatch) -> None:
 def test_whose_address_it_is(peer: str, forwarded: str | None, expected: str) -> None:
     headers = HTTPHeaders({"X-Forwarded-For": forwarded} if forwarded else {})
     assert patience.visitor(Mock(remote_ip=peer, headers=headers)) == expected
+
+
+@pytest.mark.parametrize("prefix", ["", "class/q/"])
+def test_ready_after_a_while_without_a_password(guarded, open_server, prefix: str) -> None:
+    address = open_server[0] + prefix if prefix else guarded
+    deadline = time.monotonic() + LONG
+    while (found := status(address + "readyz"))[0] != 200:
+        assert found[0] == 503
+        assert found[1].startswith("not before")
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert found[1] == "ready\n"
+
+
+def status(address: str) -> tuple[int, str]:
+    try:
+        return 200, get(address)
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_not_ready_before_a_page_and_the_first_errors_are_made() -> None:
+    async def asked(readiness: Readiness) -> tuple[int, str]:
+        server = Application([("/readyz", Ready, {"readiness": readiness})]).listen(0, "localhost")
+        port = next(iter(server._sockets.values())).getsockname()[1]
+        try:
+            return await asyncio.to_thread(status, f"http://localhost:{port}/readyz")
+        finally:
+            server.stop()
+
+    async def main() -> None:
+        readiness, pages = Readiness(), Mock(create_session_if_needed=AsyncMock())
+        assert await asked(readiness) == (503, f"not before {PAGE} and {ERRORS}\n")
+        readiness.done(ERRORS)
+        pages.create_session_if_needed.side_effect = ValueError("no page")
+        await readiness.make_page(pages)
+        assert await asked(readiness) == (503, f"not before {PAGE}\n")
+        pages.create_session_if_needed.side_effect = None
+        await readiness.make_page(pages)
+        assert await asked(readiness) == (200, "ready\n")
+
+    asyncio.run(main())
 
 
 def headers(address: str, path: str, **sent: str) -> Message:

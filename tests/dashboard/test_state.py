@@ -386,7 +386,9 @@ def test_what_the_first_visitors_ask_for_is_measured_ahead(
     asked: queue.Queue[tuple[Request, Step]] = queue.Queue()
     monkeypatch.setattr(measurements, "points", lambda *what: asked.put(what))
     requests = [REQUEST, replace(REQUEST, k_x=8, k_y=8)]
-    measurements.warm(requests)
+    then = threading.Event()
+    measurements.warm(requests, lambda: (asked.qsize() == 2) and then.set())
+    assert then.wait(timeout=5), "it is told before the end"
     found = [asked.get(timeout=5) for _ in requests]
     assert [request for request, _ in found] == requests
     assert [(step.k_x, step.k_y) for _, step in found] == [(4, 4), (8, 8)]
