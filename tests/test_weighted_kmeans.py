@@ -87,6 +87,18 @@ def test_histogram_against_the_textbook() -> None:
     assert best * (1 - 1e-9) <= cost(x, w, centers) <= 1.0005 * best
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_blocks_reach_as_far_as_the_matrix(sign: int) -> None:
+    """A long tail from far on the other side of zero: bins are counted from the median."""
+    matrix = sign * (np.exp(2 * laws((100, 100))["normal"]) - 2500)
+    rows, columns = weights(matrix.shape)
+    rows, columns = rows / rows.max(), columns / columns.max()
+    whole = weighted_kmeans(matrix, rows, columns, 16)
+    blocks = [(matrix[:50], rows[:50], columns), (matrix[50:], rows[50:], columns)]
+    found = module.weighted_kmeans_of_blocks(lambda: blocks, matrix.size, 16)
+    assert_allclose(found, whole, rtol=1e-9)
+
+
 def test_bins_follow_the_entries() -> None:
     matrix = laws((200, 200))["outliers"]
     matrix[0, 0] = 1e30
