@@ -18,6 +18,7 @@ from panel.links import Callback
 from panel.util import edit_readonly
 
 from .pages import Page
+from .parts.connection import Connection
 from .parts.controls import OWN_CONTROLS, Controls
 from .parts.layout import CSS, text
 from .parts.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
@@ -78,9 +79,12 @@ class Session:
         self.background = Background(self.deliver)
         self.on_end(self.background.close)
         self.controls = Controls(self.state)
+        self.connection = Connection(self.state, self.controls.setting)
+        self.background.when_settled(self.connection.settled)
         self.toolbar = Toolbar(self.state, self.deliver)
         self.notice = text("", "notice", "notice")
         self.notice.styles = {"grid-area": "notice"}
+        self.notice.tags = [self.connection.belongs]  # a model is synchronised if another holds it
         self._pages: dict[str, Page] = {}
         self._slots = {name: pn.Column(sizing_mode="stretch_width", margin=0) for name in PAGES}
         self.tabs = pmui.Tabs(
@@ -166,6 +170,10 @@ class Session:
 
     def _react(self) -> None:
         moved, self._pending = self._pending, set()
+        asks = not moved <= {"theme", "tour", "notice"}
+        if asks:
+            self.connection.moved()
+            self.background.awaited.clear()
         self.notice.text = escape(self.state.notice)
         self.notice.visible = bool(self.state.notice)
         self.toolbar.refresh()
@@ -173,10 +181,12 @@ class Session:
             self.controls.refresh()
         if moved & {"page", "hide"}:
             self._turn()
-        elif not moved <= {"theme", "tour", "notice"}:
+        elif asks:
             self._pages[self.state.page].refresh()
         if "theme" in moved:
             self._paint(*self._slots.values())
+        if not self.background.awaited:
+            self.connection.settled()
 
     def _turn(self) -> None:
         """Show the state's page, built on its first visit."""
@@ -227,6 +237,7 @@ def _document() -> pmui.Page:
     session.toolbar.follow_address()
     if pn.state.curdoc is not None:
         pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS))
+        pn.state.curdoc.js_on_event(DocumentReady, session.connection.script())
     page = pmui.Page(
         title=TITLE, main=[session.page()], dark_theme=state.theme == "dark", busy_indicator=None,
         sidebar_variant="temporary", sidebar_open=False, theme_config=THEME, sx=PAGE_STYLE,

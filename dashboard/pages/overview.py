@@ -21,7 +21,7 @@ class OverviewPage:
     """`DensityPage` and `ErrorPage` side by side, and their line to the measurements."""
 
     def __init__(self, session: Session) -> None:
-        self.state = session.state
+        self.state, self.background = session.state, session.background
         self.density = DensityPage(self.state)
         self.errors = ErrorPage(self.state, session.deliver)
         self.scene = ColumnDataSource(self._scene(), name="scene")
@@ -46,6 +46,7 @@ class OverviewPage:
         self.errors.refresh()
         if self.scene.data != (scene := self._scene()):
             self.scene.data = scene
+        self.background.awaited.add("present")
         self._subscription.request(self.state.request(), REST)
 
     def _scene(self) -> dict[str, list]:
@@ -85,3 +86,4 @@ class OverviewPage:
         self.errors.show(update)
         if update.present:
             self.density.show_centers(update.points)
+            self.background.reached("present")

@@ -19,6 +19,7 @@ from ..state import (
     DashboardState,
     expected,
 )
+from .connection import ASKED
 from .layout import CSS
 from .theme import NUMBER_STYLE, WIDGET_STYLE
 
@@ -210,6 +211,7 @@ class Controls:
                 widget.options = sorted({*widget.options, value})
             widget.value = value
 
+        widget.jscallback(value=ASKED)
         widget.param.watch(to_state, "value")
         self.state.param.watch(to_widget, name)
         return widget

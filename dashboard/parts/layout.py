@@ -15,6 +15,8 @@ from .theme import BLUE, INK, MUTED
 
 CSS = browser.read("page.css")
 _CARD = browser.read("card.js")
+#: Cards whose pictures the browser draws itself, for the laws that it has a formula of.
+DRAWN_HERE = ("density", "pitchfork")
 _TEXT = browser.read("text.js")
 
 
@@ -100,7 +102,8 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
         if sentence is not None:
             sentence.js_on_change("text", describe)
     column = Column(
-        children=[heading, *children], css_classes=["panel"], stylesheets=[CSS],
+        children=[heading, *children], stylesheets=[CSS],
+        css_classes=["panel", "drawn" if area in DRAWN_HERE else "computed"],
         styles={"grid-area": area} if area else {}, sizing_mode="stretch_width", margin=0,
     )  # fmt: skip
     return pn.pane.Bokeh(column, sizing_mode="stretch_width", margin=0)

@@ -61,6 +61,9 @@ class Background:
         self._pool = pool
         self._tasks: dict[str, Task] = {}
         self._closed = False
+        self._settled: Callable[[], None] = lambda: None
+        #: What a control's move has asked for and the page does not show yet.
+        self.awaited: set[str] = set()
 
     def run(
         self, name: str, job: Callable[[Task], Any], show: Show,
@@ -81,6 +84,15 @@ class Background:
             if not task.cancelled:
                 self._deliver(on_the_loop)
 
+        def reach(show: Show) -> Show:
+            def last(value: Any) -> None:
+                show(value)
+                self.reached(name)
+
+            return last if cause == "control" else show
+
+        if cause == "control":
+            self.awaited.add(name)
         task = Task(lambda value: tell(show, value))
 
         def work() -> None:
@@ -92,9 +104,9 @@ class Background:
                 if failed is None or not isinstance(error, _EXPECTED):
                     _LOG.exception("%s failed", name)
                 if failed is not None:
-                    tell(failed, f"{error}" or type(error).__name__)
+                    tell(reach(failed), f"{error}" or type(error).__name__)
             else:
-                tell(show, value)
+                tell(reach(show), value)
 
         if not self._closed:
             self._tasks[name] = task
@@ -104,9 +116,21 @@ class Background:
 
     def cancel(self, name: str) -> None:
         """Nothing more of this name is shown; its job is told to stop."""
+        self.awaited.discard(name)
         task = self._tasks.pop(name, None)
         if task is not None:
             task.cancelled = True
+
+    def when_settled(self, call: Callable[[], None]) -> None:
+        """Call on the event loop each time that the last thing awaited is shown."""
+        self._settled = call
+
+    def reached(self, name: str) -> None:
+        """What was awaited by this name is shown."""
+        if name in self.awaited:
+            self.awaited.discard(name)
+            if not self.awaited:
+                self._settled()
 
     def close(self) -> None:
         """The session has ended."""
