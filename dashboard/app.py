@@ -108,7 +108,7 @@ class Session:
         )  # fmt: skip
         page = pn.Column(
             pn.pane.Bokeh(self.notice, margin=0), bar, self.toolbar.tour,
-            *self.controls.panels(), content, pn.pane.Bokeh(self.toolbar.link, margin=0),
+            *self.controls.panels(), content, pn.pane.Bokeh(self.toolbar.address.model, margin=0),
             self.toolbar.dialog,
             css_classes=self._classes(), stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
@@ -159,7 +159,8 @@ class Session:
             schedule_write_events(self._document, [], [])
 
     def _open_tab(self, event: Any) -> None:
-        self.state.page = list(PAGES)[event.new]
+        with self.toolbar.address.entry():
+            self.state.page = list(PAGES)[event.new]
 
     def _moved(self, *events: Any) -> None:
         """Answer all moves that come together once, and with the document locked."""
@@ -234,7 +235,7 @@ def _document() -> pmui.Page:
     query = {k: v[0].decode(errors="replace") for k, v in pn.state.session_args.items() if v}
     session = Session(query)
     state = session.state
-    session.toolbar.follow_address()
+    session.toolbar.address.follow(pn.state.curdoc)
     if pn.state.curdoc is not None:
         pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS))
         pn.state.curdoc.js_on_event(DocumentReady, session.connection.script())

@@ -228,7 +228,10 @@ class DashboardState(param.Parameterized):
     def reset(self, **values: Any) -> None:
         """Every control back to its default, but for `values`; theme and lesson stay."""
         defaults = {name: self.param[name].default for name in CONTROLS if name not in KEPT}
-        self.param.update(**{**defaults, "notice": "", **values})
+        values = {**defaults, "notice": "", **values}
+        if values["linked"]:  # where K_X is there already, nothing makes K_Y follow
+            values["k_y"] = values["k_x"]
+        self.param.update(**values)
 
     def query(self, **values: Any) -> str:
         """The link that brings this state back: what differs from the defaults."""
@@ -268,6 +271,18 @@ class DashboardState(param.Parameterized):
 
     def read_query(self, query: Mapping[str, str]) -> list[str]:
         """Take values from a link, each by itself; returns a sentence for each that is refused."""
+        values, refused = self._read(query)
+        self.param.update(**values)
+        return refused
+
+    def revisit(self, query: Mapping[str, str]) -> None:
+        """All that a link brings up in a new page; but the theme stays, which is the viewer's."""
+        values, refused = self._read(query)
+        lesson = {name: self.param[name].default for name in KEPT}
+        self.reset(**{**lesson, **values, "theme": self.theme, "notice": " ".join(refused)})
+
+    def _read(self, query: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+        """A link's values, and a sentence for each that is refused."""
         refused, values = [], {}
         for name in CONTROLS:
             if name not in query:
@@ -279,8 +294,7 @@ class DashboardState(param.Parameterized):
                 refused.append(f"{name} = {text[:40]!r} is not used: {error}.")
         unknown = [name for name in query if name not in CONTROLS]
         refused += [f"{name[:40]!r} is not a control." for name in unknown[:3]]
-        self.param.update(**values)
-        return refused
+        return values, refused
 
 
 CONTROLS = (

@@ -7,18 +7,13 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.models import CustomJS
 
 from ..state import HIDEABLE, DashboardState
 from ..work.background import Deliver
+from .address import Address
 from .layout import CSS, text
 from .lessons import PRESETS, TOUR
 
-#: The address follows the state without a new entry in the browser's history.
-_REPLACE = """
-const query = cb_obj.text || location.pathname;
-if (location.search !== cb_obj.text) history.replaceState(history.state, "", query);
-"""
 _COPY = """
 const address = new URL(link.text || location.pathname, location.href).href;
 const done = () => {
@@ -53,8 +48,7 @@ class Toolbar:
             css_classes=["panel"], stylesheets=[CSS], styles={"grid-area": "tour"},
             sizing_mode="stretch_width", margin=0, visible=False,
         )  # fmt: skip
-        self.link = text("", "link", "link")
-        self.link.visible = False
+        self.address = Address(state)
         self.dialog = pn.Column(height=0, margin=0)
         self._deliver = deliver
         self._card: TourCard | None = None
@@ -63,23 +57,20 @@ class Toolbar:
     def tools(self) -> list[pn.viewable.Viewable]:
         return [self.presets, self.start, self.predict, self.share]
 
-    def follow_address(self) -> None:
-        """Write the state into the browser's address, where the page is all that it shows."""
-        self.link.js_on_change("text", CustomJS(code=_REPLACE))
-
     def go(self, stop: int) -> None:
         """To a stop of the tour, from 1; past the last one it ends."""
         if not 1 <= stop <= len(TOUR):
             self.state.tour = 0
             return
-        self.state.reset(tour=stop, **TOUR[stop - 1].values)
+        with self.address.entry():
+            self.state.reset(tour=stop, **TOUR[stop - 1].values)
 
     def refresh(self) -> None:
-        """The links of the present state, and the tour's stop."""
+        """The address and the link of the present state, and the tour's stop."""
         tools = "tools" not in self.state.hide
         for widget in self.tools():
             widget.visible = tools
-        self.link.text = self.state.query()
+        self.address.refresh()
         stop = self.state.tour
         self.tour.visible = stop > 0
         if stop:
@@ -98,7 +89,8 @@ class Toolbar:
 
     def _preset(self, item: Any) -> None:
         name = item if isinstance(item, str) else item["label"]
-        self.state.reset(tour=0, **PRESETS[name])
+        with self.address.entry():
+            self.state.reset(tour=0, **PRESETS[name])
 
 
 class TourCard:

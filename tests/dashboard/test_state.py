@@ -142,6 +142,23 @@ def test_reset() -> None:
     assert state.request() == DashboardState().request()
 
 
+def test_a_reset_links_the_levels_where_those_of_a_stay() -> None:
+    state = DashboardState(k_x=2)
+    state.reset(k_x=2)
+    assert (state.k_x, state.k_y) == (2, 2)
+
+
+def test_a_link_that_one_comes_back_to_is_the_whole_state_but_for_the_theme() -> None:
+    state = DashboardState(
+        rho=0.1, k_x=2, linked=False, k_y=9, theme="dark", tour=3, predict=True, hide=["seed"],
+        page="error", designs=[],
+    )  # fmt: skip
+    state.revisit({"k_x": "2", "theme": "light", "seed": "x"})
+    assert state.query() == "?k_x=2&theme=dark"
+    assert (state.k_y, state.designs) == (2, DashboardState().designs)
+    assert state.notice.startswith("seed = 'x' is not used")
+
+
 def test_urgent_jobs_run_first_and_none_before_it_is_due(pool: Pool) -> None:
     gate, done = threading.Event(), queue.Queue()
     pool.submit(gate.wait)
