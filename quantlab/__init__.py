@@ -1,6 +1,6 @@
 """quantlab: optimal scalar quantization for matrix multiplication.
 
-pair -> weight -> point density -> codebook -> codes -> product -> error -> view
+pair -> weight -> point density -> codebook -> scheme -> codes -> product -> error -> view
 
 Importing quantlab loads neither torch, triton nor panel.
 """
