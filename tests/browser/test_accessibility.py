@@ -7,6 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from quantlab.dashboard.state import PAGES
+from tests.browser.test_connection import STALE
 from tests.browser.test_page import Dashboard
 
 _GRAVE = ("serious", "critical")
@@ -26,6 +27,7 @@ def findings(page: Page) -> list[str]:
 @pytest.mark.parametrize("name", PAGES)
 def test_no_grave_finding(dashboard: Dashboard, name: str, theme: str) -> None:
     page = dashboard(f"?page={name}&theme={theme}")
+    page.wait_for_function(f"{STALE} === '0'")  # grey numbers are pale, as what is off may be
     page.wait_for_timeout(1000)
     assert findings(page) == []
 
