@@ -229,6 +229,13 @@ def commit() -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
+def notes() -> str:
+    """What is written by hand at the end of results/mutants.md, and stays."""
+    found = RESULTS / "mutants.md"
+    text = found.read_text() if found.exists() else ""
+    return text.partition("## Notes\n")[2].strip()
+
+
 def markdown(results: list[dict]) -> str:
     """results/mutants.md: the table, the faults that no test can see, and those that none saw."""
     return "\n".join(
@@ -240,6 +247,7 @@ def markdown(results: list[dict]) -> str:
             table(results), "",
             "## Equivalent, or out of a test's reach", "", *listing(results, "equivalent"), "",
             "## Survivors", "", *(listing(results, "survived") or ["None."]), "",
+            "## Notes", "", notes(), "",
         ]
     )  # fmt: skip
 
