@@ -20,7 +20,7 @@ from tests.browser.chromium import FLAGS, MISSING, find
 
 ROOT = Path(__file__).parents[2]
 # only what hangs takes so long: a busy machine must not fail a test
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=120_000)
 _IDLE = "window.Bokeh?.documents?.length && Bokeh.documents[0].is_idle"
 
 
@@ -95,7 +95,7 @@ def dashboard(page: Page, address: str) -> Iterator[Callable[..., Page]]:
         if parts.scheme not in ("data", "blob") and parts.hostname != "localhost":
             complaints.append(f"request to {sent.url}")
 
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.on("console", listen)
     page.on("pageerror", lambda error: complaints.append(f"page: {error}"))
     page.on("request", request)
@@ -103,10 +103,10 @@ def dashboard(page: Page, address: str) -> Iterator[Callable[..., Page]]:
     def load(query: str = "", width: int = 1280, height: int = 800) -> Page:
         page.set_viewport_size({"width": width, "height": height})
         page.goto(f"{address}/{query}")
-        page.wait_for_function(_IDLE, timeout=60_000)
+        page.wait_for_function(_IDLE, timeout=120_000)
         if "page=" not in query:
             page.wait_for_function(
-                "Bokeh.documents[0].get_model_by_name('curve').data.u.length > 0", timeout=60_000
+                "Bokeh.documents[0].get_model_by_name('curve').data.u.length > 0", timeout=120_000
             )
         return page
 

@@ -16,7 +16,7 @@ def test_files_trace_and_own_codebooks(dashboard: Dashboard, tmp_path: Path) -> 
     page = dashboard("?page=codebooks&rho=0.9&k_x=8")
     page.wait_for_function(
         "Bokeh.documents[0].get_model_by_name('codebook_centers').data.u.length === 8",
-        timeout=30_000,
+        timeout=120_000,
     )
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as JSON").click()
@@ -29,7 +29,7 @@ def test_files_trace_and_own_codebooks(dashboard: Dashboard, tmp_path: Path) -> 
     assert set(source(page, "lloyd_now")["step"]) == {3}
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function(
-        "Bokeh.documents[0].get_model_by_name('lloyd_now').data.step[0] > 5", timeout=10_000
+        "Bokeh.documents[0].get_model_by_name('lloyd_now').data.step[0] > 5", timeout=120_000
     )
     page.get_by_role("button", name="Pause").click()
     with page.expect_download() as download:
@@ -53,11 +53,11 @@ def test_files_trace_and_own_codebooks(dashboard: Dashboard, tmp_path: Path) -> 
 def test_slider_and_picture_of_the_trace_agree(dashboard: Dashboard) -> None:
     page = dashboard("?page=codebooks&k_x=8")
     drawn = "Bokeh.documents[0].get_model_by_name('lloyd_now').data"
-    page.wait_for_function(f"{drawn}.u.length === 8", timeout=30_000)
+    page.wait_for_function(f"{drawn}.u.length === 8", timeout=120_000)
     step = slider(page, "Lloyd step")
     press(step, "ArrowRight", 19)
     press(slider(page, "Levels K of A"), "ArrowRight")
-    page.wait_for_function(f"{drawn}.u.length > 8", timeout=30_000)
+    page.wait_for_function(f"{drawn}.u.length > 8", timeout=120_000)
     expect(step).to_have_attribute("aria-valuenow", "19")
     assert set(source(page, "lloyd_now")["step"]) == {19}
     lines, now = source(page, "lloyd_trace")["u"], source(page, "lloyd_now")["u"]
@@ -68,7 +68,7 @@ def test_beyond_the_trace_all_else_is_shown(dashboard: Dashboard) -> None:
     page = dashboard("?page=codebooks&k_x=32")
     page.get_by_role("button", name="Play", exact=True).click()
     press(slider(page, "Levels K of A"), "ArrowRight")
-    expect(page.get_by_text("Closed form, 40 levels")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Closed form, 40 levels")).to_be_visible(timeout=120_000)
     expect(page.get_by_text("is drawn up to 32 levels")).to_be_visible()
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_disabled()
     assert source(page, "lloyd_now")["u"] == []

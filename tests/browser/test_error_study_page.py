@@ -12,12 +12,12 @@ def test_trials_stream_in_and_stop(dashboard: Dashboard) -> None:
         "?page=error&rho=0.9&k_x=8&inner_dim=64&designs=gaussian_compander,closed_form"
     )
     page.wait_for_function(
-        "Bokeh.documents[0].get_model_by_name('exact_curves').data.x.length >= 3", timeout=30_000
+        "Bokeh.documents[0].get_model_by_name('exact_curves').data.x.length >= 3", timeout=120_000
     )
     expect(page.get_by_role("img", name="bias outweighs variance").first).to_be_visible()
     page.get_by_role("button", name="Measure").click()
     page.wait_for_function(
-        "Bokeh.documents[0].get_model_by_name('study_points').data.K.length === 16", timeout=60_000
+        "Bokeh.documents[0].get_model_by_name('study_points').data.K.length === 16", timeout=120_000
     )
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Measure")).to_be_enabled()

@@ -152,7 +152,9 @@ _ANSWERS: dict[str, Callable[[Page], None]] = {
     "Try with an example": _example,
     "Copy as Python": lambda page: expect(named(page, "button", "Copied")).to_be_visible(),
     "Commit the guess": lambda page: expect(page.get_by_text("Measured: ").first).to_be_visible(),
-    "Count the wins": lambda page: expect(page.locator("td[data-wins]").first).to_be_visible(),
+    "Count the wins": lambda page: expect(page.locator("td[data-wins]").first).to_be_visible(
+        timeout=300_000
+    ),
 }
 
 

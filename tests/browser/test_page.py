@@ -57,7 +57,7 @@ def measured(page: Page, **setting: object) -> dict[str, Shown]:
     """The table's rows once it shows this setting."""
     wanted = "".join(f'[data-{key.replace("_", "-")}="{value}"]' for key, value in setting.items())
     table = page.locator(f"table{wanted}")
-    expect(table).to_be_visible(timeout=60_000)
+    expect(table).to_be_visible(timeout=120_000)
     rows = table.locator("tr[data-design]")
     return {
         row["design"]: Shown(float(row["nmse"]), float(row["low"]), float(row["high"]))
@@ -123,7 +123,7 @@ def test_an_attention_head_is_measured_on_held_out_sequences(dashboard: Dashboar
 def test_the_curve_against_levels_streams_in(dashboard: Dashboard) -> None:
     page = dashboard("?designs=closed_form&inner_dim=16")
     page.wait_for_function(
-        "Bokeh.documents[0].get_model_by_name('points').data.K.length === 8", timeout=60_000
+        "Bokeh.documents[0].get_model_by_name('points').data.K.length === 8", timeout=120_000
     )
     points = source(page, "points")
     law = source(page, "asymptote")

@@ -50,7 +50,7 @@ def test_a_saved_table_holds_the_curves_themselves(dashboard: Dashboard, tmp_pat
     page = dashboard("?page=error&rho=0.9&designs=closed_form,lloyd_max")
     page.wait_for_function(
         "Bokeh.documents[0].get_model_by_name('exact_curves').data.x[0]?.length === 8",
-        timeout=60_000,
+        timeout=120_000,
     )
     saves = saved(page, "Error against levels", "CSV", tmp_path).decode().splitlines()
     rows = [row for row in csv.DictReader(saves) if row["exact_curves.name"] == "Closed form"]
@@ -95,7 +95,7 @@ def test_another_law_moves_the_pictures(dashboard: Dashboard, law: str) -> None:
     assert_allclose(drawn["optimal"], optimal(np.array(drawn["u"])), rtol=1e-9)
     assert np.isnan(np.array(source(page, "curve")["optimal"], dtype=float)).all()
     page.wait_for_function(
-        "Bokeh.documents[0].get_model_by_name('law_rug').data.u.length === 16", timeout=60_000
+        "Bokeh.documents[0].get_model_by_name('law_rug').data.u.length === 16", timeout=120_000
     )
     centers = ql.DESIGNS["closed_form"](pairs[law], 16, 256)[0].centers
     assert_allclose(source(page, "law_rug")["u"], centers, rtol=1e-9)
@@ -192,7 +192,7 @@ def test_predict_first_hides_the_measured_error(dashboard: Dashboard) -> None:
     page = dashboard("?predict=1&designs=gaussian_compander,closed_form")
     commit = page.get_by_role("button", name="Commit the guess")
     expect(commit).to_be_visible()
-    expect(page.get_by_text("Hidden until a guess is committed.")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Hidden until a guess is committed.")).to_be_visible(timeout=120_000)
     assert page.locator("tr[data-design]").count() == 0
     assert source(page, "points")["nmse"] == []
     commit.click()
