@@ -14,7 +14,7 @@ LEVELS = [2, 4, 8, 16, 32, 64, 128, 256]
 DECADES = [1e-8, 1e-6, 1e-4, 1e-2, 1.0]
 DEVIATIONS = list(range(-4, 5))
 PLACES = ("x", "y", "xs", "ys", "y0", "y1", "y2", "left", "right", "image", "marker", "size")
-# page, figure: x range, y range, ticks of both, glyphs with the columns that place them
+# page, figure: x range, y range (None: follows what comes), ticks of both, glyphs with the columns that place them
 SHOWN = {
     ("density", "pitchfork"): (
         (-1, 1), (-2.6, 2.6), [-1, -(3**-0.5), 0, 3**-0.5, 1], [-2, -1, 0, 1, 2],
@@ -59,7 +59,7 @@ SHOWN = {
         (0, 48), (48, 0), [0, 16, 32, 48], [0, 16, 32, 48], ["Image logits"],
     ),
     ("attention", "ladder_bars"): (
-        (0, 40), None, list(range(0, 81, 10)), None, ["HBar rung dB", "Text rung", "Line dB y"],
+        None, None, list(range(0, 81, 10)), None, ["HBar rung dB", "Text rung", "Line dB y"],
     ),
     ("data", "data_weight_picture"): (
         (-4, 4), (0, 4), DEVIATIONS, [0, 1, 2, 3, 4],
@@ -93,7 +93,8 @@ def glyph_text(renderer: object) -> str:
 def test_a_figure_shows_all_it_should(drawn: dict, which: tuple[str, str]) -> None:
     plot = drawn[which]
     x_range, y_range, x_ticks, y_ticks, glyphs = SHOWN[which]
-    assert (plot.x_range.start, plot.x_range.end) == x_range
+    if x_range is not None:
+        assert (plot.x_range.start, plot.x_range.end) == x_range
     assert plot.xaxis[0].ticker.ticks == pytest.approx(x_ticks)
     if y_range is not None:
         assert (plot.y_range.start, plot.y_range.end) == y_range
