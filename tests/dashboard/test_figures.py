@@ -14,7 +14,8 @@ LEVELS = [2, 4, 8, 16, 32, 64, 128, 256]
 DECADES = [1e-8, 1e-6, 1e-4, 1e-2, 1.0]
 DEVIATIONS = list(range(-4, 5))
 PLACES = ("x", "y", "xs", "ys", "y0", "y1", "y2", "left", "right", "image", "marker", "size")
-# page, figure: x range, y range (None: follows what comes), ticks of both, glyphs with the columns that place them
+# page, figure: x range, y range (None: follows what comes), ticks of both, glyphs with the columns
+# that place them
 SHOWN = {
     ("density", "pitchfork"): (
         (-1, 1), (-2.6, 2.6), [-1, -(3**-0.5), 0, 3**-0.5, 1], [-2, -1, 0, 1, 2],
