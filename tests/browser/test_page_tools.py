@@ -155,11 +155,10 @@ def test_a_preset_sets_the_controls(dashboard: Dashboard) -> None:
 def test_play_sweeps_rho_and_pauses(dashboard: Dashboard) -> None:
     page = dashboard("?rho=0.3")
     page.get_by_role("button", name="Play ρ").click()
-    page.wait_for_function(
-        "Bokeh.documents[0].get_model_by_name('branches').data.rho[0] > 0.45", timeout=20_000
-    )
+    page.wait_for_function("Bokeh.documents[0].get_model_by_name('branches').data.rho[0] > 0.45")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Play ρ")).to_be_visible()
+    page.wait_for_timeout(400)  # the last step is painted
     stopped = source(page, "branches")["rho"]
     page.wait_for_timeout(400)
     assert source(page, "branches")["rho"] == stopped
