@@ -125,10 +125,10 @@ def test_design_is_design_empirical(law: str) -> None:
 
 
 LIMITED = """
-import resource, sys
+import resource, sys, threading
 import numpy as np
 import quantlab as ql
-from quantlab import outofcore
+from quantlab import _threads, outofcore
 
 folder, allowed = sys.argv[1], int(sys.argv[2])
 a, b = (np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in "ab")
@@ -146,7 +146,12 @@ def run(a, b, tag, memory):
     return outofcore.matmul(*coded, out=c, memory=memory)
 
 small = np.random.default_rng(0).normal(size=(300, 300)).astype(np.float32)
-run(small, small, "warm", 1 << 18)  # threads, compiled kernels and BLAS buffers are there
+run(small, small, "warm", 1 << 18)  # compiled kernels and BLAS buffers are there
+pool = _threads._pool()  # and every thread, with its stack: on a busy machine few were asked for
+start = threading.Barrier(pool._max_workers + 1)
+for _ in range(pool._max_workers):
+    pool.submit(start.wait)
+start.wait()
 data = int(open("/proc/self/status").read().split("VmData:")[1].split()[0]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (data + allowed, data + allowed))
 try:
