@@ -11,10 +11,11 @@ from triton.compiler import ASTSource
 
 from quantlab.codes import device_kernels
 from quantlab.gemm.cuda import kernels
-from quantlab.gemm.cuda.launch import FUSED_CONFIGS, INT8_CONFIGS, Tile
+from quantlab.gemm.cuda.launch import BYTE_CONFIGS, FUSED_CONFIGS, Tile
 
 HOPPER = GPUTarget("cuda", 90, 32)
 UNALIGNED = {"rows", "m", "scale", "lowest", "bad"}
+UNSCALED = {"A_GROUP": 0, "B_GROUP": 0}
 
 
 def compiled(kernel, pointers: dict[str, str], constants: dict[str, object], tile: Tile):
@@ -38,22 +39,30 @@ def blocks(tile: Tile) -> dict[str, object]:
 
 def main() -> None:
     fused = {"a": "*u8", "b": "*u8", "c": "*fp32", "table_a": "*fp16", "table_b": "*fp16",
-             "words_a": "*i32", "words_b": "*i32"}  # fmt: skip
+             "words_a": "*i32", "words_b": "*i32", "scales_a": "*fp32",
+             "scales_b": "*fp32"}  # fmt: skip
     results = {}
     for i, tile in enumerate(FUSED_CONFIGS):
         constants = {"A_BITS": 4, "B_BITS": 4, "A_NIBBLES": True, "B_NIBBLES": True,
-                     "SPLIT": tile.split, **blocks(tile)}  # fmt: skip
+                     "SPLIT": tile.split, **blocks(tile), **UNSCALED}  # fmt: skip
         results[f"fused {i}"] = compiled(kernels.product_kernel, fused, constants, tile)
         assert "cp.async" in results[f"fused {i}"].asm["ptx"], "packed codes are not read ahead"
+    # groups of 32 and of 64: their tiles are of 32
+    grouped = {**constants, "BLOCK_K": 32, "A_GROUP": 32, "B_GROUP": 64}
+    results["fused, groups"] = compiled(kernels.product_kernel, fused, grouped, tile)
     three = {"A_BITS": 0, "B_BITS": 3, "A_NIBBLES": False, "B_NIBBLES": False, "SPLIT": 1,
-             **blocks(FUSED_CONFIGS[0])}  # fmt: skip
+             **blocks(FUSED_CONFIGS[0]), **UNSCALED}  # fmt: skip
     halves = fused | {"a": "*bf16", "table_a": "*bf16", "table_b": "*bf16"}
     results["fused bf16"] = compiled(kernels.product_kernel, halves, three, FUSED_CONFIGS[0])
-    for i, tile in enumerate(INT8_CONFIGS):
-        pointers = {"a": "*i8", "b": "*i8", "c": "*fp32"}
-        constants = {**blocks(tile), "GROUP": 8}
-        results[f"int8 {i}"] = compiled(kernels.int8_kernel, pointers, constants, tile)
-        assert "wgmma" in results[f"int8 {i}"].asm["ptx"], "not on Hopper's tensor cores"
+    byte = {"c": "*fp32", "scales_a": "*fp32", "scales_b": "*fp32"}
+    for kind, held in (("int8", "*i8"), ("fp8", "*fp8e4nv")):
+        pointers = {**byte, "a": held, "b": held}
+        for groups in ((0, 0), (128, 128)):
+            for i, tile in enumerate(BYTE_CONFIGS):
+                name = f"{kind} {i}, groups {groups}"
+                constants = {**blocks(tile), "BAND": 8, "A_GROUP": groups[0], "B_GROUP": groups[1]}
+                results[name] = compiled(kernels.bytes_kernel, pointers, constants, tile)
+                assert "wgmma" in results[name].asm["ptx"], "not on Hopper's tensor cores"
     plain = Tile(0, 0, 0)
     for transposed in (False, True):
         pointers = {"codes": "*u8", "table": "*i8", "out": "*i8"}
@@ -74,10 +83,10 @@ def main() -> None:
             kernels.product_kernel, fused, one, FUSED_CONFIGS[0]
         )
     for name in ("m", "n"):
-        constants = {**blocks(INT8_CONFIGS[0]), "GROUP": 8, name: 1}
-        pointers = {"a": "*i8", "b": "*i8", "c": "*fp32"}
+        constants = {**blocks(BYTE_CONFIGS[0]), "BAND": 8, **UNSCALED, name: 1}
+        pointers = {**byte, "a": "*i8", "b": "*i8"}
         results[f"int8 {name} = 1"] = compiled(
-            kernels.int8_kernel, pointers, constants, INT8_CONFIGS[0]
+            kernels.bytes_kernel, pointers, constants, BYTE_CONFIGS[0]
         )
     ones = {"columns": 1, "width": 1, "x_stride": 1, "out_stride": 1}
     pointers = {"x": "*fp64", "thresholds": "*fp64", "out": "*u8", "bad": "*i32"}

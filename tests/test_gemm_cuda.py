@@ -21,7 +21,9 @@ import quantlab as ql
 from quantlab.codes.device import DeviceCodedMatrix, encode_tensor
 from quantlab.codes.device_coding import center_table, decoded
 from quantlab.gemm import cuda, matmul_reference
+from quantlab.gemm.cuda import plan as planning
 from quantlab.gemm.cuda import routes
+from quantlab.gemm.cuda.fp8 import nearest_e4m3, snap_fp8
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = torch.device("cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda")
@@ -167,7 +169,11 @@ def test_a_saved_device_matrix_loads(tmp_path) -> None:
 
 def exact_snapped(matrix: ql.CodedMatrix, grid) -> np.ndarray:
     integers = grid.table.astype(np.float64)[matrix.codes] * grid.scale
-    return integers * (1.0 if matrix.scale is None else matrix.scale)
+    scale = np.ones((1, 1)) if matrix.scale is None else matrix.scale.astype(np.float64)
+    for axis, size in enumerate(matrix.shape):
+        if 1 < scale.shape[axis] < size:
+            scale = scale.repeat(matrix.group, axis).take(range(size), axis)
+    return integers * scale
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 63, 17), (33, 130, 40)])
@@ -234,15 +240,25 @@ def test_the_fused_kernel_takes_a_left_operand_of_halves(dtype) -> None:
 
 @needs_triton
 def test_every_tile_of_the_kernels_computes_the_same() -> None:
-    from quantlab.gemm.cuda.launch import FUSED_CONFIGS, INT8_CONFIGS, fused_product, int8_product
+    from quantlab.gemm.cuda.launch import (
+        BYTE_CONFIGS,
+        FUSED_CONFIGS,
+        Scales,
+        bytes_product,
+        fused_product,
+    )
 
     rng = np.random.default_rng(0)
     left, right = (rng.integers(-127, 128, (rows, 256), dtype=np.int8) for rows in (65, 130))
     tensors = [torch.from_numpy(x).to(DEVICE) for x in (left, right)]
-    for tile in INT8_CONFIGS:
-        c = torch.full((65, 130), np.nan, device=DEVICE)
-        int8_product(*tensors, c, 0.5, tile)
-        assert_array_equal(c.cpu(), 0.5 * (left.astype(np.float64) @ right.T.astype(np.float64)))
+    # FP8 holds integers up to 16: their sums are exact whatever the bits that are kept of them
+    small = [(x.float() // 8).to(torch.float8_e4m3fn) for x in tensors]
+    for operands in (tensors, small):
+        x, y = (operand.double().cpu().numpy() for operand in operands)
+        for tile in BYTE_CONFIGS:
+            c = torch.full((65, 130), np.nan, device=DEVICE)
+            bytes_product(*operands, c, 0.5, tile, 256, Scales(c, c, c))
+            assert_array_equal(c.cpu(), 0.5 * (x @ y.T))
 
     a, b = coded(17, 131, 4).to(DEVICE), coded(131, 150, 16, seed=1).to(DEVICE)
     tables = tuple(
@@ -253,6 +269,178 @@ def test_every_tile_of_the_kernels_computes_the_same() -> None:
         c = torch.full((17, 150), np.nan, device=DEVICE)
         fused_product(a, b, c, tables, (None, None), 1.0, tile)
         assert_array_equal(c.cpu(), expected.cpu())
+
+
+def test_the_grid_of_fp8_is_that_of_torch() -> None:
+    x = np.random.default_rng(0).normal(size=4000) * np.geomspace(1e-4, 300, 4000)
+    x = np.concatenate([x, [0, 448, -448, 17, 19, 2.0**-10, 3 * 2.0**-10]])
+    expected = torch.from_numpy(x).to(torch.float8_e4m3fn).double().numpy()
+    assert_array_equal(nearest_e4m3(x), expected)
+    for name, n_levels in (("fp8_e4m3", 256), ("fp4_e2m1", 16)):
+        levels = ql.FORMATS[name].levels(n_levels) * 0.0371  # of no power of two
+        grid = snap_fp8(coded_by(levels, 40, 100))
+        assert grid.added < 1e-28 * grid.energy
+        table = grid.table[: levels.size].astype(np.float64)
+        assert_allclose(table * grid.scale, levels, rtol=1e-12)
+    # values between those of FP8: no scale that was tried does better, and the mean is not biased
+    grid = snap_fp8(coded_by(book(50).centers, 40, 100))
+    centers, q = book(50).centers, grid.table[:50].astype(np.float64)
+    p = np.bincount(coded_by(centers, 40, 100).codes.ravel(), minlength=50) / 4000
+    for place in np.linspace(100, 448, 500):
+        unit = np.abs(centers).max() / place
+        other = p @ (centers - unit * nearest_e4m3(centers / unit)) ** 2
+        assert grid.added < 1.1 * other
+    assert_allclose(p @ (q * (centers - grid.scale * q)), 0, atol=1e-15 * (p @ q**2))
+
+
+def coded_by(levels: np.ndarray, rows: int, columns: int, seed: int = 0, **scale):
+    rng = np.random.default_rng([rows, columns, seed])
+    codes = rng.permutation(np.arange(rows * columns) % levels.size).reshape(rows, columns)
+    return ql.CodedMatrix(codes, ql.Codebook(levels), **scale).pack()
+
+
+def test_products_of_fp8_agree_with_the_reference_and_their_prediction(path) -> None:
+    e4m3 = ql.FORMATS["fp8_e4m3"].levels(256)
+    a = coded_by(e4m3 * 0.3, 140, 200, scale=np.linspace(1, 2, 140)[:, None])
+    b = coded_by(e4m3 * 7, 200, 70, seed=1, scale=np.linspace(-1, 1, 70)[None])
+    left, right = a.to(DEVICE), b.to(DEVICE)
+    plan = cuda.plan_cuda(left, right)
+    assert plan.route == "fp8"
+    assert "the grid adds 0.00% of the error" in plan.reason
+    size = np.abs(a.decode(np.float64)) @ np.abs(b.decode(np.float64))
+    # the centres exactly; sums in float32, of fewer bits within a tile on a card
+    most = 1e-6 if DEVICE.type == "cpu" else 2**-11
+    c = ql.matmul(left, right).cpu().numpy()
+    assert np.all(np.abs(c - matmul_reference(a, b)) <= most * size)
+
+    companders = [ql.design_companding(ql.GaussianPair(0.8), n)[0].centers for n in (50, 100)]
+    a, b = coded_by(companders[0], 150, 300), coded_by(companders[1], 300, 200, seed=1)
+    plan = cuda.plan_cuda(a.to(DEVICE), b.to(DEVICE), "fp8")
+    c = ql.matmul(a.to(DEVICE), b.to(DEVICE), route="fp8").cpu().numpy()
+    snapped = [exact_snapped(x, grid) for x, grid in zip((a, b), plan.grids, strict=True)]
+    size = np.abs(snapped[0]) @ np.abs(snapped[1])
+    assert np.all(np.abs(c - snapped[0] @ snapped[1]) <= most * size)
+    exact = matmul_reference(a, b)
+    energy = 300 * np.mean(a.decode() ** 2) * np.mean(b.decode() ** 2)
+    # 30,000 entries, uncorrelated, of 300 products each; codes' frequencies from 1024 of them
+    assert_allclose(np.mean((c - exact) ** 2) / energy, plan.extra_nmse, rtol=0.15)
+
+
+@needs_triton
+@pytest.mark.parametrize("route", ["int8", "fp8", "fused"])
+@pytest.mark.parametrize("groups", [(128, 128), (0, 32), (96, 0), (64, 160)])
+def test_groups_are_multiplied_apart(route, groups) -> None:
+    m, k, n = 7, 330, 19
+    rng = np.random.default_rng(0)
+    scales: list[dict] = [{"scale": np.linspace(1, 2, m)[:, None]}, {"scale": 3.0}]
+    for i, group in enumerate(groups):
+        if group:
+            shape = (m, -(-k // group)) if i == 0 else (-(-k // group), n)
+            scales[i] = {"scale": rng.uniform(0.1, 2, shape), "group": group}
+    a, b = coded(m, k, 16, **scales[0]), coded(k, n, 50, seed=1, **scales[1])
+    left, right = a.to(DEVICE), b.to(DEVICE)
+    plan = cuda.plan_cuda(left, right, route)
+    expected = [x.decode(np.float64) for x in (a, b)]
+    if plan.grids:
+        expected = [exact_snapped(x, grid) for x, grid in zip((a, b), plan.grids, strict=True)]
+    size = np.abs(expected[0]) @ np.abs(expected[1])
+    # exact sums of a group, then float32; halves round every centre by 2^-11 at most
+    most = {"int8": 1e-6, "fp8": 1e-6 if DEVICE.type == "cpu" else 2**-11, "fused": 2.1 * 2**-11}
+    c = ql.matmul(left, right, route=route).cpu().numpy()
+    assert np.all(np.abs(c - expected[0] @ expected[1]) <= most[route] * size)
+    assert relative(torch.from_numpy(c), matmul_reference(a, b)) < {"fp8": 0.05}.get(route, 0.02)
+
+
+@needs_triton
+def test_the_plan_of_groups_and_formats(monkeypatch) -> None:
+    def grouped(rows: int, group: int) -> DeviceCodedMatrix:
+        matrix = design_matrix(rows, 256, 16)
+        matrix.scale = torch.ones(rows, -(-256 // group), device=DEVICE)
+        matrix.group = group
+        return matrix
+
+    b = design_matrix(256, 40, 16)
+    assert cuda.plan_cuda(grouped(128, 32), b).route == "fused"
+    assert cuda.plan_cuda(grouped(128, 48), b).route == "half"
+    assert cuda.plan_cuda(grouped(129, 128), b).route == "int8"
+    assert cuda.plan_cuda(grouped(129, 64), b).route == "half"
+    assert cuda.plan_cuda(grouped(129, 64), b, "int8").route == "int8"
+    with pytest.raises(ValueError, match="takes Triton and groups of a multiple of 32"):
+        cuda.plan_cuda(grouped(129, 16), b, "fp8")
+
+    e4m3, e2m1 = (ql.FORMATS[f"fp{n}"].levels(2 ** int(n[0])) for n in ("8_e4m3", "4_e2m1"))
+    wide = coded_by(e4m3, 129, 256).to(DEVICE)
+    assert cuda.plan_cuda(wide, coded_by(e4m3, 256, 40).to(DEVICE)).route == "fp8"
+    assert cuda.plan_cuda(coded_by(e2m1, 129, 256).to(DEVICE), b).route == "int8"
+    reason = cuda.plan_cuda(wide, design_matrix(256, 40, 256)).reason
+    assert re.fullmatch(
+        r"an int8 grid would add [\d.]+%, an fp8 grid would add [\d.]+% of the error", reason
+    )
+    monkeypatch.setattr(planning, "has_fp8", lambda device: False)
+    assert cuda.plan_cuda(wide, wide.T).route == "half"
+    with pytest.raises(ValueError, match="the device multiply FP8"):
+        cuda.plan_cuda(wide, wide.T, "fp8")
+
+
+@needs_triton
+@pytest.mark.skipif(DEVICE.type == "cuda", reason="there the PTX itself runs")
+@pytest.mark.parametrize("scale", [{}, {"scale": np.linspace(1, 2, 3 * 41).reshape(3, 41)}])
+def test_the_fused_kernel_puts_nibbles_in_their_columns(monkeypatch, scale) -> None:
+    """All that is around the PTX, with Triton in its place."""
+    import triton.language as tl
+
+    from quantlab.gemm.cuda import kernels, launch
+
+    def nibble(code, words):
+        byte = tl.load(words + code // 4) >> (code % 4 * 8) & 255
+        return (byte - 128).to(tl.float16)
+
+    taken = []
+
+    def nibbles(held, words):
+        taken.append(held.shape)
+        held = held.to(tl.int32)
+        return nibble(held & 15, words), nibble(held >> 4, words)
+
+    a, b = coded(3, 77, 16), coded(77, 41, 16, seed=1, **scale, **({"group": 32} if scale else {}))
+    expected = ql.matmul(a.to(DEVICE), b.to(DEVICE), route="fused")
+    monkeypatch.setattr(kernels, "nibbles", nibbles)
+    monkeypatch.setattr(launch, "takes_ptx", lambda device: True)
+    # sums of every other column may run in another order
+    c = ql.matmul(a.to(DEVICE), b.to(DEVICE), route="fused")
+    assert_allclose(c.cpu(), expected.cpu(), rtol=1e-5, atol=1e-6)
+    assert taken
+
+
+def test_rows_coded_with_feedback_are_multiplied_where_they_are(path) -> None:
+    """Codes found from tensors are those of the host, and so is what comes after."""
+    from quantlab.scheme.device_rounding import round_feedback_tensor
+    from quantlab.scheme.rounding import feedback_of, feedback_tables, one_book, round_feedback
+
+    a, b = ql.GaussianPair(0.8).sample_matrices(20, 48, 30, rng=np.random.default_rng(0))
+    books, host = ql.design_companding(ql.GaussianPair(0.8), 16), []
+    for rows, others, codebook in ((a, b.T, books[0]), (b.T, a, books[1])):
+        moment = others.T.astype(float) @ others / len(others) + 0.01 * np.eye(48)
+        upper, order = feedback_of(moment)
+        given = one_book(codebook, 48)
+        host.append(round_feedback(rows, upper, *given, order))
+        rows = torch.from_numpy(np.ascontiguousarray(rows)).to(DEVICE)
+        found = round_feedback_tensor(rows, upper, *feedback_tables(*given)[:2], order)
+        assert found.device.type == DEVICE.type
+        assert_array_equal(found.cpu(), host[-1])
+    left, right = (ql.CodedMatrix(x, y) for x, y in zip(host, books, strict=True))
+    for packed in (False, True):
+        x = DeviceCodedMatrix.of_codes(torch.from_numpy(host[0]).to(DEVICE), books[0], packed)
+        y = DeviceCodedMatrix.of_codes(torch.from_numpy(host[1]).to(DEVICE).T, books[1], packed)
+        assert x.is_packed == packed
+        reference = matmul_reference(left, right.T)
+        # 16 levels snapped to integers
+        assert relative(ql.matmul(x, y), reference) < 5e-3
+        assert relative(ql.matmul(x, y, route="fp32"), reference) < 1e-6
+    with pytest.raises(ValueError, match=r"codes must lie in 0 \.\. 15; got 16"):
+        DeviceCodedMatrix.of_codes(torch.full((2, 3), 16, dtype=torch.uint8), books[0])
+    with pytest.raises(ValueError, match="codes must be a uint8 tensor"):
+        DeviceCodedMatrix.of_codes(torch.ones(2, 3), books[0])
 
 
 @needs_triton
@@ -329,7 +517,7 @@ def test_every_kernel_compiles_for_hopper() -> None:
     )
     assert run.returncode == 0, run.stderr
     used = dict(line.rsplit(" ", 1) for line in run.stdout.splitlines())
-    assert len(used) == 23
+    assert len(used) == 33
     assert max(map(int, used.values())) <= 232_448  # bytes that a program can have there
 
 

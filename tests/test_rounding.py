@@ -19,6 +19,8 @@ from quantlab.scheme.rounding import (
 )
 from tests import oracle
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
 
 def moment_of(k: int, rows: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
@@ -121,10 +123,10 @@ def test_every_route_finds_the_codes_of_the_reference(m: int, k: int, dtype: typ
     expected = oracle.round_feedback(rows, upper, centers, thresholds)
     assert_array_equal(round_feedback(rows, upper, centers, thresholds, n), expected)
     tables = rounding.feedback_tables(centers, thresholds, n)[:2]
-    tensor, as_given = torch.from_numpy(rows), np.arange(k)
+    tensor, as_given = torch.from_numpy(rows).to(DEVICE), np.arange(k)
     found = device_rounding.round_feedback_tensor(tensor, upper, *tables, as_given)
     assert found.dtype == torch.uint8
-    assert_array_equal(found.numpy(), expected)
+    assert_array_equal(found.cpu().numpy(), expected)
     order = rng.permutation(k)
     expected[:, order] = oracle.round_feedback(
         rows[:, order], upper, centers[order], thresholds[order]
@@ -132,7 +134,7 @@ def test_every_route_finds_the_codes_of_the_reference(m: int, k: int, dtype: typ
     found = round_feedback(rows, upper, centers, thresholds, n, order)
     assert_array_equal(found, expected)
     found = device_rounding.round_feedback_tensor(tensor, upper, *tables, order)
-    assert_array_equal(found.numpy(), expected)
+    assert_array_equal(found.cpu().numpy(), expected)
 
     steps, offsets = rng.uniform(0.01, 1, k), rng.normal(size=k)
     lo = rng.integers(-300, 1, k)
@@ -140,16 +142,16 @@ def test_every_route_finds_the_codes_of_the_reference(m: int, k: int, dtype: typ
     rows[:, 0] = (offsets[0] + 0.5 * steps[0]).astype(dtype)  # a half rounds to even
     expected_ints = oracle.round_feedback_uniform(rows, upper, *grid)
     assert_array_equal(round_feedback_uniform(rows, upper, *grid), expected_ints)
-    tensor = torch.from_numpy(rows)
+    tensor = torch.from_numpy(rows).to(DEVICE)
     ints = device_rounding.round_uniform_tensor(tensor, upper, *grid, as_given)
     assert ints.dtype == torch.int32
-    assert_array_equal(ints.numpy(), expected_ints)
+    assert_array_equal(ints.cpu().numpy(), expected_ints)
     expected_ints[:, order] = oracle.round_feedback_uniform(
         rows[:, order], upper, *(x[order] for x in grid)
     )
     assert_array_equal(round_feedback_uniform(rows, upper, *grid, order), expected_ints)
     ints = device_rounding.round_uniform_tensor(tensor, upper, *grid, order)
-    assert_array_equal(ints.numpy(), expected_ints)
+    assert_array_equal(ints.cpu().numpy(), expected_ints)
 
 
 def test_every_route_rounds_in_the_same_order() -> None:
@@ -163,9 +165,9 @@ def test_every_route_rounds_in_the_same_order() -> None:
     grid = (steps, np.zeros(k), -wide, wide)
     expected = oracle.round_feedback_uniform(rows, upper, *grid)
     assert_array_equal(round_feedback_uniform(rows, upper, *grid), expected)
-    tensor = torch.from_numpy(rows)
+    tensor = torch.from_numpy(rows).to(DEVICE)
     found = device_rounding.round_uniform_tensor(tensor, upper, *grid, np.arange(k))
-    assert_array_equal(found.numpy(), expected)
+    assert_array_equal(found.cpu().numpy(), expected)
 
 
 def test_rows_in_threads_layouts_and_libraries() -> None:
@@ -174,9 +176,9 @@ def test_rows_in_threads_layouts_and_libraries() -> None:
     centers, thresholds, n = books(k * [16])
     rows = np.random.default_rng(1).normal(size=(1000, k)).astype(np.float32)
     expected = device_rounding.round_feedback_tensor(
-        torch.from_numpy(rows), upper, *rounding.feedback_tables(centers, thresholds, n)[:2],
-        np.arange(k),
-    ).numpy()  # fmt: skip
+        torch.from_numpy(rows).to(DEVICE), upper,
+        *rounding.feedback_tables(centers, thresholds, n)[:2], np.arange(k),
+    ).cpu().numpy()  # fmt: skip
     for source in (rows, np.asfortranarray(rows), np.repeat(rows, 2, axis=1)[:, ::2]):
         assert_array_equal(round_feedback(source, upper, centers, thresholds, n), expected)
     tensor = round_feedback(torch.from_numpy(rows), upper, centers, thresholds, n)
@@ -195,10 +197,10 @@ def test_a_batch_of_tensors_is_each_of_them() -> None:
     rows = rng.normal(size=(3, 10, 6)).astype(np.float32)
     tables = rounding.feedback_tables(*books(6 * [8]))[:2]
     together = device_rounding.round_feedback_tensor(
-        torch.from_numpy(rows), uppers, *tables, np.arange(6)
+        torch.from_numpy(rows).to(DEVICE), uppers, *tables, np.arange(6)
     )
     for x, upper, codes in zip(rows, uppers, together, strict=True):
-        assert_array_equal(codes.numpy(), oracle.round_feedback(x, upper, *tables))
+        assert_array_equal(codes.cpu().numpy(), oracle.round_feedback(x, upper, *tables))
 
 
 @pytest.mark.parametrize("rank", [0, 1, 5, 11])

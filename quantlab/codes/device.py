@@ -17,8 +17,9 @@ from quantlab.codes.matrix import CodedMatrix, fills_in
 class DeviceCodedMatrix(CodedMatrix):
     """A `CodedMatrix` whose codes and scale are torch tensors of one device.
 
-    Made by `encode` from a CUDA tensor and by `CodedMatrix.to(device)`. `codes`, `packed`, `decode`
-    and products with it are tensors of that device; `numpy()` copies it back.
+    Made by `encode` from a CUDA tensor, by `CodedMatrix.to(device)`, and by `of_codes` from codes
+    that `round_feedback` found there. `codes`, `packed`, `decode` and products with it are tensors
+    of that device; `numpy()` copies it back.
     """
 
     __slots__ = ()
@@ -27,6 +28,25 @@ class DeviceCodedMatrix(CodedMatrix):
 
     def __init__(self, *_: Any) -> None:
         raise TypeError("a DeviceCodedMatrix is made by encode or by CodedMatrix.to(device)")
+
+    @classmethod
+    def of_codes(cls, codes: Any, codebook: Codebook, packed: bool = False) -> DeviceCodedMatrix:
+        """From codes, a uint8 tensor (rows, columns) whose device it stays on.
+
+        Raises ValueError if the tensor is of another kind, or a code is K or more.
+        """
+        import torch
+
+        if not is_tensor(codes) or codes.dtype != torch.uint8 or codes.ndim != 2 or not len(codes):
+            raise ValueError(
+                "codes must be a uint8 tensor, a matrix with entries (2-D); got "
+                f"{getattr(codes, 'dtype', type(codes))} of shape {tuple(codes.shape)}"
+            )
+        if (most := int(codes.max())) >= codebook.n_levels:
+            raise ValueError(f"codes must lie in 0 .. {codebook.n_levels - 1}; got {most}")
+        bits = codebook.bits if packed else 8
+        data = pack_codes(codes, bits) if packed else codes.contiguous()
+        return device_matrix(data, bits, (codes.shape[0], codes.shape[1]), codebook)
 
     @property
     def device(self) -> Any:

@@ -18,10 +18,11 @@ _CANDIDATES = 256
 class Snapped:
     """Integers q by code, scale s; mean squares of c - s q, of the coding error, and of c.
 
-    `table` has 256 entries; with K <= 16 the first 16 recur, for look-ups by whole bytes.
+    `table` has 256 entries, int16 (float32 on the grid of FP8); with K <= 16 the first 16 integers
+    recur, for look-ups by whole bytes.
     """
 
-    table: NDArray[np.int16]
+    table: NDArray
     scale: float
     added: float
     coding: float

@@ -1,4 +1,8 @@
-"""Triton kernels of products: packed codes decoded on chip, and int8 matrices. No checks."""
+"""Triton kernels of products: packed codes decoded on chip, and matrices of bytes. No checks.
+
+Scales of groups along k: scales_a (m, k / A_GROUP), scales_b (k / B_GROUP, n), of strides sa and
+sb; a tile of k lies within a group, whose sums are scaled before they are added. GROUP 0: none.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +56,27 @@ def nibbles(held, words):
 
 
 @triton.jit
+def scaled(
+    sums, scales_a, scales_b, row, column, start, m, n, sa, sb, A_GROUP: tl.constexpr,
+    B_GROUP: tl.constexpr,
+):  # fmt: skip
+    # float32 sums over a tile of k from `start`, times its groups' scales; zero outside (m, n)
+    sums = sums.to(tl.float32)
+    if A_GROUP > 0:
+        place = scales_a + row.to(tl.int64) * sa + start // A_GROUP
+        sums *= tl.load(place, row < m, other=0.0)[:, None]
+    if B_GROUP > 0:
+        place = scales_b + start // B_GROUP * sb + column
+        sums *= tl.load(place, column < n, other=0.0)[None, :]
+    return sums
+
+
+@triton.jit
 def product_kernel(
-    a, b, c, table_a, table_b, words_a, words_b, m, n, k, a_width, b_width, a_stride, b_stride,
-    scale, A_BITS: tl.constexpr, B_BITS: tl.constexpr, A_NIBBLES: tl.constexpr,
-    B_NIBBLES: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-    SPLIT: tl.constexpr,
+    a, b, c, table_a, table_b, words_a, words_b, scales_a, scales_b, m, n, k, a_width, b_width,
+    a_stride, b_stride, sa, sb, scale, A_GROUP: tl.constexpr, B_GROUP: tl.constexpr,
+    A_BITS: tl.constexpr, B_BITS: tl.constexpr, A_NIBBLES: tl.constexpr, B_NIBBLES: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
     # a (m, k): codes, or halves if A_BITS = 0; b (k, n): codes; rows of a_width and b_width bytes
     # c (SPLIT, m, n) float32: sums over SPLIT parts of k; tables: 256 halves
@@ -93,11 +113,29 @@ def product_kernel(
             there = (inner < k)[:, None] & (byte < b_width)[None, :]
             place = inner.to(tl.int64)[:, None] * b_stride + byte[None, :]
             right_even, right_odd = nibbles(tl.load(b + place, there, other=0), words_b)
-            even = tl.dot(left, right_even.to(kind), even)
-            odd = tl.dot(left, right_odd.to(kind), odd)
+            if A_GROUP == 0 and B_GROUP == 0:
+                even = tl.dot(left, right_even.to(kind), even)
+                odd = tl.dot(left, right_odd.to(kind), odd)
+            else:
+                column = first + 2 * tl.arange(0, HALF)
+                even += scaled(
+                    tl.dot(left, right_even.to(kind)), scales_a, scales_b, row, column, start, m, n,
+                    sa, sb, A_GROUP, B_GROUP,
+                )  # fmt: skip
+                odd += scaled(
+                    tl.dot(left, right_odd.to(kind)), scales_a, scales_b, row, column + 1, start, m,
+                    n, sa, sb, A_GROUP, B_GROUP,
+                )  # fmt: skip
         else:
             codes = code_tile(b, b_stride, inner, first, k, n, b_width, B_BITS, BLOCK_K, BLOCK_N)
-            total = tl.dot(left, tl.load(table_b + codes), total)
+            right = tl.load(table_b + codes)
+            if A_GROUP == 0 and B_GROUP == 0:
+                total = tl.dot(left, right, total)
+            else:
+                total += scaled(
+                    tl.dot(left, right), scales_a, scales_b, row, first + tl.arange(0, BLOCK_N),
+                    start, m, n, sa, sb, A_GROUP, B_GROUP,
+                )  # fmt: skip
     if B_NIBBLES:
         total = tl.interleave(even, odd)
     column = first + tl.arange(0, BLOCK_N)
@@ -106,26 +144,39 @@ def product_kernel(
 
 
 @triton.jit
-def int8_kernel(
-    a, b, c, m, n, k, a_stride, b_stride, c_stride, scale,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP: tl.constexpr,
+def bytes_kernel(
+    a, b, c, scales_a, scales_b, m, n, k, a_stride, b_stride, c_stride, sa, sb, scale,
+    A_GROUP: tl.constexpr, B_GROUP: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr, BAND: tl.constexpr,
 ):  # fmt: skip
-    # c (m, n) float32 = scale a b^T; a (m, k), b (n, k) int8, k a multiple of BLOCK_K
-    # GROUP rows of tiles run together: their operands stay in the second-level cache
+    # c (m, n) float32 = scale a b^T; a (m, k), b (n, k) int8 or FP8, zero from k to whole tiles
+    # BAND rows of tiles run together: their operands stay in the second-level cache
     tiles_m, tiles_n = tl.cdiv(m, BLOCK_M), tl.cdiv(n, BLOCK_N)
     tile = tl.program_id(0)
-    group = tile // (GROUP * tiles_n)
-    height = min(tiles_m - group * GROUP, GROUP)
-    within = tile % (GROUP * tiles_n)
-    row = (group * GROUP + within % height) * BLOCK_M + tl.arange(0, BLOCK_M)
+    band = tile // (BAND * tiles_n)
+    height = min(tiles_m - band * BAND, BAND)
+    within = tile % (BAND * tiles_n)
+    row = (band * BAND + within % height) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = (within // height) * BLOCK_N + tl.arange(0, BLOCK_N)
     inner = tl.arange(0, BLOCK_K)
     # rows beyond the matrix repeat others: their sums are not stored
     a_place = a + (row % m).to(tl.int64)[:, None] * a_stride + inner[None, :]
     b_place = b + (column % n).to(tl.int64)[None, :] * b_stride + inner[:, None]
-    total = tl.zeros([BLOCK_M, BLOCK_N], tl.int32)
-    for _ in range(0, k, BLOCK_K):
-        total = tl.dot(tl.load(a_place), tl.load(b_place), total, out_dtype=tl.int32)
+    INTEGERS: tl.constexpr = a.dtype.element_ty == tl.int8
+    KIND: tl.constexpr = tl.int32 if INTEGERS else tl.float32
+    # Hopper sums products of FP8 in fewer bits: for a tile at most, then in float32
+    ROUGH: tl.constexpr = None if INTEGERS else BLOCK_K
+    GROUPED: tl.constexpr = A_GROUP + B_GROUP > 0
+    total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32 if GROUPED else KIND)
+    for start in range(0, k, BLOCK_K):
+        left, right = tl.load(a_place), tl.load(b_place)
+        if GROUPED:
+            total += scaled(
+                tl.dot(left, right, out_dtype=KIND), scales_a, scales_b, row, column, start, m, n,
+                sa, sb, A_GROUP, B_GROUP,
+            )  # fmt: skip
+        else:
+            total = tl.dot(left, right, total, out_dtype=KIND, max_num_imprecise_acc=ROUGH)
         a_place += BLOCK_K
         b_place += BLOCK_K
     place = c + row.to(tl.int64)[:, None] * c_stride + column[None, :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import triton
 
 from quantlab.codes.device import DeviceCodedMatrix
-from quantlab.gemm.cuda.kernels import int8_kernel, product_kernel
+from quantlab.gemm.cuda.kernels import bytes_kernel, product_kernel
+from quantlab.gemm.cuda.plan import inner_group
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,20 @@ class Tile:
         """Not a tile of many rows for few, nor parts of k that are shorter than a tile."""
         return (self.m == 16 or m > self.m // 2) and (self.split == 1 or k >= self.split * self.k)
 
+    def within(self, group: int) -> Tile:
+        """The tile with a k that divides `group`, a multiple of 32, or 0: any does."""
+        return replace(self, k=min(self.k, group & -group)) if group else self
+
+
+class Scales:
+    """Operands' scales along the inner dimension, as the kernels take them."""
+
+    def __init__(self, a: Any, b: Any, stand_in: Any) -> None:
+        self.groups = inner_group(a, 1), inner_group(b, 0)
+        held = zip((a, b), self.groups, strict=True)
+        self.tensors = [x.scale if group else stand_in for x, group in held]
+        self.strides = [x.stride(0) for x in self.tensors]
+
 
 FUSED_CONFIGS = (
     Tile(16, 128, 64),
@@ -38,22 +53,25 @@ FUSED_CONFIGS = (
     Tile(64, 128, 64, split=4),
     Tile(128, 128, 64, warps=8),
 )
-INT8_CONFIGS = (
+BYTE_CONFIGS = (
     Tile(128, 256, 128, warps=8, stages=3),
     Tile(128, 128, 128, warps=8, stages=4),
     Tile(64, 128, 128, warps=4, stages=4),
 )
-_GROUP = 8
+_BAND = 8
 
 
-def int8_product(left: Any, right: Any, c: Any, scale: float, tile: Tile) -> None:
-    """c = scale left right^T; left (m', k), right (n', k) int8, c (m, n) float32, m <= m'."""
+def bytes_product(
+    left: Any, right: Any, c: Any, scale: float, tile: Tile, k: int, scales: Scales
+) -> None:
+    """c = scale left right^T over k; left (m', k'), right (n', k') of int8 or FP8, zero from k to
+    whole tiles; c (m, n) float32, m <= m', n <= n'."""
     m, n = c.shape
-    k = left.shape[1]
     grid = (triton.cdiv(m, tile.m) * triton.cdiv(n, tile.n),)
-    int8_kernel[grid](
-        left, right, c, m, n, k, left.stride(0), right.stride(0), c.stride(0), scale,
-        tile.m, tile.n, tile.k, _GROUP, num_warps=tile.warps, num_stages=tile.stages,
+    bytes_kernel[grid](
+        left, right, c, *scales.tensors, m, n, k, left.stride(0), right.stride(0), c.stride(0),
+        *scales.strides, scale, *scales.groups, tile.m, tile.n, tile.k, _BAND,
+        num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
 
 
@@ -73,23 +91,31 @@ def fused_product(
     left: Any = a._data if coded else a.contiguous()
     right: Any = b._data
     bits = (a._held_bits if coded else 0, b._held_bits)
-    # in the interpreter there is no PTX: the same integers are looked up
-    on_chip = c.device.type == "cuda"
-    nibbles = [on_chip and x == 4 and grid is not None for x, grid in zip(bits, grids, strict=True)]
+    nibbles = [
+        takes_ptx(c.device) and x == 4 and grid is not None
+        for x, grid in zip(bits, grids, strict=True)
+    ]
     words = [
         _words(grid.table.tobytes(), str(c.device)) if ours else table
         for ours, grid, table in zip(nibbles, grids, tables, strict=True)
     ]
     direct = tile.split == 1 and c.is_contiguous()
     parts = c if direct else torch.empty((tile.split, m, n), dtype=c.dtype, device=c.device)
+    scales = Scales(a, b, c)
     grid = (triton.cdiv(n, tile.n), triton.cdiv(m, tile.m), tile.split)
     product_kernel[grid](
-        left, right, parts, *tables, *words, m, n, k, left.shape[1], right.shape[1],
-        left.stride(0), right.stride(0), scale, *bits, *nibbles, tile.m, tile.n, tile.k,
+        left, right, parts, *tables, *words, *scales.tensors, m, n, k, left.shape[1],
+        right.shape[1], left.stride(0), right.stride(0), *scales.strides, scale, *scales.groups,
+        *bits, *nibbles, tile.m, tile.n, tile.k,
         tile.split, num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     if not direct:
         torch.sum(parts, dim=0, out=c)
+
+
+def takes_ptx(device: Any) -> bool:
+    """Triton's interpreter has no PTX: there a table gives the same integers."""
+    return bool(device.type == "cuda")
 
 
 @lru_cache(maxsize=64)

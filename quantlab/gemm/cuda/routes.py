@@ -12,7 +12,7 @@ import numpy as np
 from quantlab.codebook import Codebook
 from quantlab.codes.device import DeviceCodedMatrix
 from quantlab.codes.device_coding import center_table, decoded, has_kernels
-from quantlab.gemm.cuda.plan import is_half, varies
+from quantlab.gemm.cuda.plan import common_group, is_half, varies
 from quantlab.gemm.cuda.tune import fastest
 from quantlab.gemm.dispatch import Plan
 
@@ -71,31 +71,42 @@ def _fill(product: Callable, a: Any, b: Any, plan: Plan, c: Any) -> None:
         _fill(product, a, _columns(b, half, n), plan, c[:, half:])
 
 
-def _product_int8(a: DeviceCodedMatrix, b: DeviceCodedMatrix, plan: Plan, c: Any) -> None:
+def _product_bytes(a: DeviceCodedMatrix, b: DeviceCodedMatrix, plan: Plan, c: Any) -> None:
     import torch
 
     (m, k), n = a.shape, b.shape[1]
     device = a.device
     left = torch.empty((_up(m, 32), _up(k, _ALIGN)), dtype=torch.int8, device=device)
-    # stored transposed: integer tensor cores want both operands along k
+    # stored transposed: the tensor cores want bytes of both operands along k
     right = torch.empty((_up(n, 32), _up(k, _ALIGN)), dtype=torch.int8, device=device)
     for coded, grid, out in ((a, plan.grids[0], left), (b, plan.grids[1], right.T)):
-        decoded(coded, _integers(grid.table.tobytes(), torch.int8, str(device)), out)
+        table = _grid_table(grid.table.tobytes(), grid.table.dtype.str, torch.int8, str(device))
+        decoded(coded, table, out)
     scale = plan.grids[0].scale * plan.grids[1].scale
+    multiply = torch._int_mm
+    if plan.route == "fp8":
+        left, right = (x.view(torch.float8_e4m3fn) for x in (left, right))
+        one = torch.ones((), device=device)
+        multiply = partial(torch._scaled_mm, scale_a=one, scale_b=one, out_dtype=torch.float32)
 
     def library() -> None:
         height = max(1024, _up(_SUMS // (4 * n), 32))
         for start in range(0, m, height):
-            sums = torch._int_mm(left[start : start + height], right.T)
+            sums = multiply(left[start : start + height], right.T)
             rows = c[start : start + height]
             torch.mul(sums[: rows.shape[0], :n], scale, out=rows)
 
-    candidates = [library]
+    group = common_group(a, b)
+    candidates = [] if group else [library]
     if has_kernels(device):
-        from quantlab.gemm.cuda.launch import INT8_CONFIGS, int8_product
+        from quantlab.gemm.cuda.launch import BYTE_CONFIGS, Scales, bytes_product
 
-        candidates += [partial(int8_product, left, right, c, scale, x) for x in INT8_CONFIGS]
-    fastest(("int8", m, n, k), candidates, device)
+        scales = Scales(a, b, c)
+        candidates += [
+            partial(bytes_product, left, right, c, scale, tile.within(group), k, scales)
+            for tile in BYTE_CONFIGS
+        ]
+    fastest((plan.route, m, n, k, group), candidates, device)
 
 
 def _product_fused(a: Any, b: DeviceCodedMatrix, plan: Plan, c: Any) -> None:
@@ -116,17 +127,18 @@ def _product_fused(a: Any, b: DeviceCodedMatrix, plan: Plan, c: Any) -> None:
         if grid is None:
             table, factor = _half_table(operand.codebook, kind, str(c.device))
         else:
-            table = _integers(grid.table.tobytes(), kind, str(c.device))
+            table = _grid_table(grid.table.tobytes(), grid.table.dtype.str, kind, str(c.device))
             factor = grid.scale
         tables.append(table)
         scale *= factor
+    group = common_group(a, b)
     candidates = [
-        partial(fused_product, a, b, c, tables, grids, scale, tile)
+        partial(fused_product, a, b, c, tables, grids, scale, tile.within(group))
         for tile in FUSED_CONFIGS
         if tile.suits(c.shape[0], b.shape[0])
     ]
     bits = getattr(a, "_held_bits", 0), b._held_bits
-    key = ("fused", *c.shape, b.shape[0], bits, str(kind), len(plan.grids))
+    key = ("fused", *c.shape, b.shape[0], bits, str(kind), len(plan.grids), group)
     fastest(key, candidates, c.device)
 
 
@@ -153,7 +165,8 @@ def _product_fp32(a: Any, b: Any, plan: Plan, c: Any) -> None:
 
 
 _PRODUCTS: dict[str, Callable[[Any, Any, Plan, Any], None]] = {
-    "int8": _product_int8,
+    "int8": _product_bytes,
+    "fp8": _product_bytes,
     "fused": _product_fused,
     "half": _product_half,
     "fp32": _product_fp32,
@@ -183,11 +196,15 @@ def _half_table(codebook: Codebook, kind: Any, device: str) -> tuple[Any, float]
 
 
 @lru_cache(maxsize=256)
-def _integers(table: bytes, kind: Any, device: str) -> Any:
-    """A grid's integers by code, as `kind`; kept, since a copy to the device makes it wait."""
+def _grid_table(table: bytes, held: str, kind: Any, device: str) -> Any:
+    """A grid's values by code, integers as `kind`, floats as bytes of E4M3; kept, since a copy to
+    the device makes it wait."""
     import torch
 
-    return torch.from_numpy(np.frombuffer(table, np.int16).astype(np.float32)).to(device, kind)
+    values = torch.from_numpy(np.frombuffer(table, held).astype(np.float32))
+    if np.dtype(held).kind == "f":
+        return values.to(torch.float8_e4m3fn).view(torch.int8).to(device)
+    return values.to(device, kind)
 
 
 def _dtype(operand: Any) -> Any:
