@@ -38,7 +38,7 @@ _LOADS_BOKEH = ("views.load_notebook()", "pn.extension(")
 _NEEDS_KERNEL = "<p class='note'>This needs a running kernel: <code>make lab</code>.</p>"
 _LIMIT_BYTES = 40_000_000
 #: Scripts of the instrument: what its worker computes with too, and what only its page has.
-_COMPUTING = ("special", "laws", "exact", "books", "factors", "measure")
+_COMPUTING = ("books", "factors", "measure")
 _SHOWING = ("numbers", "address", "pictures", "page")
 
 
@@ -90,7 +90,7 @@ def build(target: Path, notebooks: Sequence[Path]) -> list[Page]:
 def instrument() -> str:
     """The instrument: one page that holds its style, its scripts and its table of codebooks.
 
-    The density's formulas are the dashboard's own script, dashboard/browser/density.js.
+    The formulas of densities, laws and exact errors are the dashboard's own scripts.
     """
 
     def text(name: str) -> str:
@@ -101,7 +101,7 @@ def instrument() -> str:
 
     return _fill(
         "instrument/instrument.html", style=text("instrument.css"),
-        core=browser.read("density.js") + scripts(_COMPUTING), worker=text("worker.js"),
+        core=browser.formulas() + scripts(_COMPUTING), worker=text("worker.js"),
         table=text("bilinear.json"), page=scripts(_SHOWING),
     )  # fmt: skip
 

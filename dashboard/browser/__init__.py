@@ -13,3 +13,8 @@ def path(name: str) -> Path:
 def read(name: str) -> str:
     """Its text."""
     return path(name).read_text()
+
+
+def formulas() -> str:
+    """Densities, laws of a pair and exact errors: what pages and the instrument compute with."""
+    return "\n".join(map(read, ("density.js", "special.js", "laws.js", "exact.js")))

@@ -1,5 +1,5 @@
 // The exact error of the coded product, by quadrature: mse(k) = k E[e^2] + k (k - 1) E[e]^2 with
-// e = XY - Xq Yq, for codebooks that are symmetric about 0.
+// e = XY - Xq Yq.
 quantlab.exact = (() => {
   // how wide panels of 16 nodes may be, in the law's coordinate
   const PANEL = 0.5;
@@ -42,10 +42,15 @@ quantlab.exact = (() => {
     return [first, square, mean * first + width * cross];
   }
 
-  // nmse = mse(k) / E[C_ij^2]
-  function nmse(law, x, y, k) {
+  const mirror = (values) => Float64Array.from(values, (v) => -v).reverse();
+  const mirrored = ({centers, thresholds}) => ({centers: mirror(centers), thresholds: mirror(thresholds)});
+  const symmetric = ({centers, thresholds}) =>
+    [centers, thresholds].every((list) => mirror(list).every((v, i) => v === list[i] || Math.abs(v - list[i]) < 1e-12 * Math.abs(v)));
+
+  // over u > 0: E[e], E[e^2], and E[p], E[p^2], E[XY p] of the coded product p
+  function half(law, x, y) {
     const edges = panels(law, x, y);
-    let error = 0, squared = 0;
+    let error = 0, squared = 0, product = 0, square = 0, cross = 0;
     for (let p = 1; p < edges.length; p++) {
       const half = 0.5 * (edges[p] - edges[p - 1]), middle = 0.5 * (edges[p] + edges[p - 1]);
       if (!(half > 0)) continue;
@@ -54,14 +59,33 @@ quantlab.exact = (() => {
         const v = middle + half * quantlab.NODES[i], u = law.at(v);
         const mass = half * quantlab.WEIGHTS[i] * law.rate(v) * law.pdf(u);
         if (mass === 0) continue;
-        const [first, square, cross] = moments(law.given, law.rho * u, law.width(u), y);
-        error += mass * (law.rho * u * u - c * first);
-        squared += mass * (u * u * law.weight(u) - 2 * u * c * cross + c * c * square);
+        const [q, qq, yq] = moments(law.given, law.rho * u, law.width(u), y);
+        error += mass * (law.rho * u * u - c * q);
+        squared += mass * (u * u * law.weight(u) - 2 * u * c * yq + c * c * qq);
+        product += mass * c * q;
+        square += mass * c * c * qq;
+        cross += mass * u * c * yq;
       }
     }
-    // the other half line is the mirror image
-    return (2 * k * squared + k * (k - 1) * (2 * error) ** 2) / quantlab.laws.energy(law, k);
+    return [error, squared, product, square, cross];
   }
 
-  return {moments, nmse};
+  // quantlab.exact_mse at unit variances: variance and bias as shares of E[C_ij^2], their sum nmse,
+  // the best gain on the product and the nmse that it leaves
+  function error(law, x, y, k) {
+    const right = half(law, x, y);
+    const left = symmetric(x) && symmetric(y) ? right : half(law, mirrored(x), mirrored(y));
+    const [mean, squared, product, square, cross] = right.map((v, i) => v + left[i]);
+    const energy = quantlab.laws.energy(law, k);
+    const shares = (second, first) => [k * Math.max(second - first * first, 0) / energy, (k * first) ** 2 / energy];
+    const [variance, bias] = shares(squared, mean);
+    const curvature = square + (k - 1) * product * product;
+    const d = curvature > 0 ? (cross - square + (k - 1) * mean * product) / curvature : 0;
+    const [varied, biased] = shares(squared - d * (2 * (cross - square) - d * square), mean - d * product);
+    return {variance, bias, nmse: variance + bias, gain: 1 + d, nmse_with_gain: varied + biased};
+  }
+
+  const nmse = (law, x, y, k) => error(law, x, y, k).nmse;
+
+  return {error, moments, nmse};
 })();
