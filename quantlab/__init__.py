@@ -29,6 +29,7 @@ from quantlab.design import (  # isort: skip
 )
 from quantlab.codes import CodedMatrix, encode  # isort: skip
 from quantlab.blocks import block_bits, encode_blocks  # isort: skip
+from quantlab.formats import GROUP_FORMATS  # isort: skip
 from quantlab.gemm import matmul  # isort: skip
 from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_constant  # isort: skip
 from quantlab.scheme import Scheme, SchemeMatrix, design_scheme  # isort: skip
@@ -43,6 +44,7 @@ __all__ = [
     "CRITICAL_RHO",
     "DESIGNS",
     "FORMATS",
+    "GROUP_FORMATS",
     "Basis",
     "CodedMatrix",
     "Codebook",

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 from quantlab import EmpiricalPair, GaussianPair, balance, design_empirical, exact_mse
 from quantlab.design import DESIGNS, FORMATS
+from quantlab.formats import group_formats_at
 from quantlab.limits import floor_nmse, limit_nmse
 from quantlab.report import design_report
 from quantlab.scheme import design_scheme
@@ -22,6 +23,10 @@ def test_a_law() -> None:
     assert set(DESIGNS) < names
     assert {"nf4", "int_mse", "nf4/32", "int_absmax/32"} < names
     assert "fp8_e4m3" not in names
+    assert set(group_formats_at(4)) < names
+    assert "q6_k" not in names
+    assert report["int4_g32_zero"].bits_per_entry == 4.625
+    assert report["nvfp4"].nmse < report["nf4"].nmse
     assert "int_mse/32" not in names  # a group's absmax is its scale
 
     row = report["nf4"]

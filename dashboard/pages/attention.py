@@ -17,6 +17,7 @@ from bokeh.plotting import figure
 from quantlab import encode, matmul
 from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.designs import BALANCED, SCHEME
+from quantlab.formats import GROUP_FORMATS
 
 from ..parts.layout import CSS, card, grid, scrolling, text
 from ..parts.theme import INK, plain_figure, ticks
@@ -33,6 +34,9 @@ _FIT = "labels.glyph.text_font_size = cb_obj.inner_width < 360 ? '8px' : '11px';
 _NAMES = {
     "int_absmax": "INT", "nf4": "NF4", "fp8_e4m3": "FP8 E4M3", **DESIGN_LABELS,
     BALANCED: "Data fit, balanced", SCHEME: "Scheme",
+    **{name: GROUP_FORMATS[name].label for name in (
+        "mxfp4", "nvfp4", "int4_g32", "q4_0", "iq4_nl", "mxfp6_e2m3", "q6_k", "mxfp8_e4m3", "q8_0",
+    )},
 }  # fmt: skip
 _RIVALS = tuple(name for name in _NAMES if name != "bilinear")
 
@@ -208,6 +212,7 @@ class AttentionPage:
         self.status.text = (
             "12 calibration and 6 held-out sequences a head. Balanced: in another basis of the 32 "
             "dimensions, which the projections of queries and keys absorb (quantlab.balance). "
+            "MX, NV, INT and Q formats have scales of each query and key beside the codes' bits. "
             "Scheme: basis, bits an index and rounding as quantlab.design_scheme chooses them."
         )
 

@@ -295,13 +295,15 @@ class DataPage:
         rows = "".join(
             f"<tr data-design='{escape(row.design)}' data-nmse='{row.measured_nmse!r}'>"
             f"<th scope='row'>{escape(NAMES.get(row.design, row.design))}</th>"
-            f"<td>{row.n_levels[0]}</td><td>{_error(row.measured_nmse)}</td>"
+            f"<td>{row.n_levels[0]}</td><td>{row.bits_per_entry:.4g}</td>"
+            f"<td>{_error(row.measured_nmse)}</td>"
             f"<td>{_error(row.nmse_with_gain)}</td><td>{_decibel(row.best_db)}</td></tr>"
             for row in answer.report.rows
         )
         self.table.text = scrolling(
             "Report of the designs",
             "<table><thead><tr><th scope='col'>design</th><th scope='col'>K</th>"
+            "<th scope='col'>bits</th>"
             "<th scope='col'>nmse</th><th scope='col'>with gain</th>"
             f"<th scope='col'>over the best</th></tr></thead><tbody>{rows}</tbody></table>",
         )

@@ -13,6 +13,7 @@ from quantlab import CRITICAL_RHO, DESIGNS, DesignReport, EmpiricalPair, design_
 from quantlab.design.empirical import design_empirical
 from quantlab.design.formats import FORMATS
 from quantlab.experiments.designs import BALANCED
+from quantlab.formats import GROUP_FORMATS
 from quantlab.report import ReportRow
 
 from ..files.codebooks import Books
@@ -35,6 +36,7 @@ NAMES = {
     "fp8_e4m3": "FP8 E4M3",
     "fp8_e5m2": "FP8 E5M2",
     "dynamic8": "Dynamic map",
+    **{name: each.label for name, each in GROUP_FORMATS.items()},
 }
 #: Standard deviations that the curves reach.
 REACH = 4.0

@@ -22,6 +22,7 @@ from quantlab.experiments.designs import (
     made_at,
 )
 from quantlab.experiments.recording import Head
+from quantlab.formats import GROUP_FORMATS, group_formats_at
 from quantlab.pairs import EmpiricalPair
 from quantlab.scheme import design_scheme
 
@@ -96,8 +97,10 @@ def attention_errors(
     bits : int
         From 2 to 8; both operands have up to 2^bits levels.
     designs : sequence of str
-        Names as in `DESIGNS` and `FORMATS`, "empirical", and "balanced": empirical in the basis of
-        `balance`, which the projections of queries and keys absorb; "scheme": `design_scheme`.
+        Names as in `DESIGNS`, `FORMATS` and `GROUP_FORMATS`, whose scales are those of the
+        sequences themselves and come beside the codes' bits; "empirical", and "balanced": empirical
+        in the basis of `balance`, which the projections of queries and keys absorb; "scheme":
+        `design_scheme`.
     heads : iterable of (layer, head) or of AttentionHead, optional
         All 72 of `load_attention` unless given.
 
@@ -122,7 +125,9 @@ def attention_errors(
     1
     """
     n_levels = 2 ** check.count(bits, "bits", 2, 8)
-    made = made_at([name for name in designs if name != SCHEME], n_levels)
+    plain_designs = [name for name in designs if name not in (SCHEME, *GROUP_FORMATS)]
+    made = made_at(plain_designs, n_levels)
+    made += [name for name in group_formats_at(bits) if name in designs]
     made += [SCHEME] * (SCHEME in designs)
     data = load_attention()
     chosen = [
@@ -140,6 +145,8 @@ def attention_errors(
                 held_out = in_basis(basis, held_out)
             if name == SCHEME:
                 coded = by_scheme(design_scheme(plain, bits), held_out)
+            elif name in GROUP_FORMATS:
+                coded = _in_groups(held_out, name)
             else:
                 coded = _decoded(held_out, *calibrated(pair, name, n_levels))
             errors[i, j] = logit_nmse(held_out, *coded)
@@ -154,6 +161,15 @@ def _decoded(
         encode(x.reshape(-1, x.shape[-1]), book).decode(np.float64).reshape(x.shape)
         for x, book in ((sequences.queries, codebook_q), (sequences.keys, codebook_k))
     )
+    return coded_q, coded_k
+
+
+def _in_groups(sequences: Sequences, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    encoded = (
+        GROUP_FORMATS[name].encode(x.reshape(-1, x.shape[-1])).decode(np.float64).reshape(x.shape)
+        for x in (sequences.queries, sequences.keys)
+    )
+    coded_q, coded_k = encoded
     return coded_q, coded_k
 
 

@@ -24,6 +24,7 @@ from quantlab.data import load_attention
 from quantlab.design import FORMATS
 from quantlab.experiments.attention import attention_errors
 from quantlab.experiments.ladder import RUNGS, head_ladder
+from quantlab.formats import GROUP_FORMATS
 from tests.dashboard.test_uploads import npy, npz
 from tests.dashboard.waiting import until
 
@@ -227,7 +228,8 @@ def test_a_new_file_ends_a_running_comparison() -> None:
 
 
 def test_the_page_has_a_name_for_every_design() -> None:
-    assert {*ql.DESIGNS, *FORMATS, "empirical", "balanced", "scheme"} == set(NAMES)
+    every = {*ql.DESIGNS, *FORMATS, *GROUP_FORMATS, "empirical", "balanced", "scheme"}
+    assert every == set(NAMES)
     session = Session({"page": "data"})
     page = session._pages["data"]
     for bits in (4, 8):
