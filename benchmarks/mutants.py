@@ -52,7 +52,8 @@ ROOMS = {
     "gemm": ("quantlab/gemm/",),
     "balancing": ("quantlab/balancing.py",),
     "sweep": ("quantlab/sweep/",),
-    "dashboard": tuple(f"dashboard/{part}" for part in ("state.py", "work/", "files/", "pages/")),
+    "files": ("quantlab/files/",),
+    "dashboard": tuple(f"dashboard/{part}" for part in ("state.py", "work/", "pages/")),
 }
 # the tests of a file are those of the longest path here that it begins with, likeliest first
 TESTS = {
@@ -78,8 +79,8 @@ TESTS = {
     "dashboard/work/": "state session error_study pages controls doctests",
     "dashboard/work/error_study": "error_study controls session doctests",
     "dashboard/work/matrices": "page_texts pages uploads session doctests",
-    "dashboard/files/": "uploads codebooks session pages doctests",
-    "dashboard/files/codebooks": "codebooks session doctests",
+    "quantlab/files/": "uploads codebooks session pages doctests",
+    "quantlab/files/codebooks": "codebooks session doctests",
     "dashboard/pages/codebooks": "figures codebooks session controls doctests",
     "dashboard/pages/data": "figures page_texts pages uploads session controls doctests",
     "dashboard/pages/error_study": "figures error_study session controls doctests",
@@ -108,7 +109,7 @@ def sample() -> list[Mutant]:
 
 def tests_of(path: str) -> list[str]:
     key = max((key for key in TESTS if path.startswith(key)), key=len)
-    folder = "tests/dashboard" if path.startswith("dashboard/") else "tests"
+    folder = "tests/dashboard" if path.startswith(("dashboard/", "quantlab/files/")) else "tests"
     tests = [f"{folder}/test_{name}.py" for name in TESTS[key].split()]
     return [*tests, path] if path.startswith("quantlab/") else tests
 

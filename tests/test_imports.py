@@ -36,8 +36,8 @@ NEVER = [
     ("quantlab.dashboard.work", "panel"),
     ("quantlab.dashboard.work", "bokeh"),
     ("quantlab.dashboard.work", "quantlab.dashboard.pages"),
-    ("quantlab.dashboard.files", "panel"),
-    ("quantlab.dashboard.files", "bokeh"),
+    ("quantlab.files", "panel"),
+    ("quantlab.files", "bokeh"),
     ("quantlab.dashboard.explorers", "panel"),
     ("quantlab.dashboard.parts", "quantlab.dashboard.pages"),
 ]

@@ -17,9 +17,7 @@ from bokeh.plotting import figure
 
 from quantlab import exact_mse
 from quantlab.design.lloyd_max import lloyd_trace
-from quantlab.pairs import Operand
-
-from ..files.codebooks import (
+from quantlab.files.codebooks import (
     EXPECTED,
     Books,
     read,
@@ -28,6 +26,8 @@ from ..files.codebooks import (
     to_python,
     to_safetensors,
 )
+from quantlab.pairs import Operand
+
 from ..parts.layout import CSS, browser_source, card, grid, scrolling, text
 from ..parts.theme import BLUE, DESIGN_STYLES, GREY, INK, PDF, VERMILLION, plain_figure, ticks
 from ..parts.upload_input import UploadInput

@@ -17,10 +17,10 @@ from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
 from quantlab import CRITICAL_RHO, EmpiricalPair, encode
+from quantlab.files.codebooks import to_json
+from quantlab.files.uploads import KINDS, Contents, Matrix, enumeration, read_matrices, shown
 
-from ..files.codebooks import to_json
-from ..files.limits import LIMITS, MEGABYTE
-from ..files.uploads import KINDS, Contents, Matrix, enumeration, read_matrices, shown
+from ..limits import LIMITS, MEGABYTE
 from ..parts.first_column import FirstColumn
 from ..parts.layout import CSS, card, entries, grid, scrolling, text
 from ..parts.theme import BLUE, MUTED, ORANGE, PDF, plain_figure, ticks
@@ -344,4 +344,4 @@ def _decibel(best_db: float) -> str:
 
 
 def _reading(file: str, raw: bytes, task: Task) -> Contents:
-    return read_matrices(file, raw)
+    return read_matrices(file, raw, LIMITS.upload)

@@ -7,7 +7,7 @@ from typing import Any
 
 import panel_material_ui as pmui
 
-from ..files.limits import LIMITS, MEGABYTE
+from ..limits import LIMITS, MEGABYTE
 
 _CHUNK = 2 * 2**20  # bytes of a message: a bar of 25 steps for the largest file
 

@@ -10,7 +10,7 @@ from string import Template
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from tornado.web import authenticated
 
-from ..files.limits import LIMITS, MEGABYTE
+from ..limits import LIMITS, MEGABYTE
 
 _STARTED = time.time()
 _PAGE = Template(

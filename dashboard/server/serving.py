@@ -21,7 +21,7 @@ from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
 from ..app import TITLE, _document
-from ..files.limits import LIMITS, MEGABYTE
+from ..limits import LIMITS, MEGABYTE
 from ..state import ATTENTION, SYNTHETIC, DashboardState
 from ..work.measurements import measurements
 from .admin import AdminPage

@@ -13,11 +13,11 @@ from quantlab import CRITICAL_RHO, DESIGNS, DesignReport, EmpiricalPair, design_
 from quantlab.design.empirical import design_empirical
 from quantlab.design.formats import FORMATS
 from quantlab.experiments.designs import BALANCED
+from quantlab.files.codebooks import Books
+from quantlab.files.uploads import Matrix
 from quantlab.formats import GROUP_FORMATS
 from quantlab.report import ReportRow
 
-from ..files.codebooks import Books
-from ..files.uploads import Matrix
 from ..parts.wording import compared, scientific
 from ..state import DESIGN_LABELS
 from .background import Task

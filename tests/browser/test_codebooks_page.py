@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from playwright.sync_api import expect
 
 import quantlab as ql
-from quantlab.dashboard.files.codebooks import read
+from quantlab.files.codebooks import read
 from tests.browser.test_page import Dashboard, press, slider, source
 
 

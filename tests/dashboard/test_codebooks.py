@@ -11,7 +11,9 @@ from safetensors.numpy import save
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
-from quantlab.dashboard.files.codebooks import (
+from quantlab.dashboard.state import DESIGN_LABELS, LAWS
+from quantlab.design.lloyd_max import lloyd_trace
+from quantlab.files.codebooks import (
     KINDS,
     LIMIT,
     read,
@@ -20,8 +22,6 @@ from quantlab.dashboard.files.codebooks import (
     to_python,
     to_safetensors,
 )
-from quantlab.dashboard.state import DESIGN_LABELS, LAWS
-from quantlab.design.lloyd_max import lloyd_trace
 from tests.dashboard.waiting import until
 
 BOOKS = ql.design_bilinear(ql.GaussianPair(0.9, sigma_y=3.0), (5, 8))

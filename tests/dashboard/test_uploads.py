@@ -17,8 +17,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 from safetensors.numpy import save as save_safetensors
 
-from quantlab.dashboard.files.tensors import read_tensors
-from quantlab.dashboard.files.uploads import MATRICES_LIMIT, Matrix, read_matrices, shown
+from quantlab.files.tensors import read_tensors
+from quantlab.files.uploads import MATRICES_LIMIT, Matrix, read_matrices, shown
 
 MATRIX = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
 

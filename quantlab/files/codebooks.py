@@ -7,9 +7,8 @@ import io
 import json
 from typing import Any
 
-from quantlab import Codebook
-
-from .tensors import read_tensors
+from quantlab.codebook import Codebook
+from quantlab.files.tensors import read_tensors
 
 Books = tuple[Codebook, Codebook]
 #: Bytes of a codebook that is brought along.

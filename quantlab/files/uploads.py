@@ -10,9 +10,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from .limits import LIMITS, MEGABYTE
-from .tables import ENTRIES_LIMIT, TABLES, read_table
-from .tensors import Arrays, read_npy, read_npz, read_tensors
+from quantlab.files.tables import ENTRIES_LIMIT, TABLES, read_table
+from quantlab.files.tensors import MEGABYTE, Arrays, read_npy, read_npz, read_tensors
 
 #: Matrices of a file that one may choose from.
 MATRICES_LIMIT = 512
@@ -35,7 +34,7 @@ class Contents:
     index_left_out: bool = False
 
 
-def read_matrices(name: str, content: bytes, limit: int | None = None) -> Contents:
+def read_matrices(name: str, content: bytes, limit: int = 50 * MEGABYTE) -> Contents:
     """The matrices of an uploaded file; of an array (batch, heads, m, n) each by its index.
 
     Parameters
@@ -44,14 +43,13 @@ def read_matrices(name: str, content: bytes, limit: int | None = None) -> Conten
         Its extension says the kind; nothing else of it is used, and nothing touches the disk.
     content : bytes
     limit : int
-        Bytes that a file, and each array unpacked, may have; default: the server's.
+        Bytes that a file, and each array unpacked, may have.
 
     Raises
     ------
     ValueError
         If there is no matrix in it; says what was expected and what came.
     """
-    limit = LIMITS.upload if limit is None else limit
     if not content:
         raise ValueError(f"the file is empty; expected a file of kind {KINDS}")
     if len(content) > limit:

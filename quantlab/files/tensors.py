@@ -14,8 +14,7 @@ import zipfile
 import numpy as np
 from numpy.lib import format as npy
 
-from .limits import MEGABYTE
-
+MEGABYTE = 1_000_000
 #: Bytes of a .safetensors header.
 HEADER_LIMIT = 2**20
 _CODES = np.arange(256, dtype=np.uint16)

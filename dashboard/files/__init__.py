@@ -1,1 +1,0 @@
-"""Bytes in and out: what people upload and take with them."""

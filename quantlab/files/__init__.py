@@ -1,0 +1,1 @@
+"""Bytes in and out: matrices and codebooks of files that nobody has checked."""
