@@ -167,8 +167,9 @@ class Calibration:
             steps, fitted = 2.0**exponent * unit, parts.rounding == "nearest"
             return EntropyGrid.of(steps, offsets, columns, fitted)
 
+        columns = [densities(half, parts.smoothing) for half in halves]
         for _ in range(30):
-            plain = [grid(densities(half, parts.smoothing)) for half in halves]
+            plain = [grid(each) for each in columns]
             lengths: list[float] = []
             for half, other in ((0, 1), (1, 0)):
                 tables = plain[half]

@@ -57,3 +57,61 @@ def lloyd_kernel(points, mass, total, first, n_levels, steps, centers):  # type:
         for g in range(ends[level], ends[level + 1]):
             error += mass[g] * (points[g] - centers[level]) ** 2
     return error / total[size]
+
+
+@kernel
+def cells_kernel(middle, running, moment, borders, mass, first):  # type: ignore[no-untyped-def]
+    # middle (G + 1,): ends of bins, increasing; running, moment (G + 1,): what lies below each end,
+    # mass even inside a bin; borders (count,) do not decrease, the last inf; mass, first (count,)
+    # get each cell's share of both
+    size = middle.size
+    at = 0
+    below, below_first = 0.0, 0.0
+    for cell in range(mass.size):
+        cut = borders[cell]
+        while at < size and middle[at] <= cut:
+            at += 1
+        here, here_first = running[max(at - 1, 0)], moment[max(at - 1, 0)]
+        if 0 < at < size:
+            low = middle[at - 1]
+            part = (running[at] - here) * (cut - low) / (middle[at] - low)
+            here += part
+            here_first += part * 0.5 * (low + cut)
+        mass[cell], first[cell] = here - below, here_first - below_first
+        below, below_first = here, here_first
+
+
+@kernel
+def cheapest_kernel(values, prices, borders):  # type: ignore[no-untyped-def]
+    # cell i costs (t - values[i])^2 + prices[i] at t; values (count,) do not decrease; borders
+    # (count,): cell i is cheapest from borders[i - 1] to borders[i], or nowhere where they agree.
+    # The least of parabolas of one width is the least of lines: a hull, built from the left
+    count = values.size
+    kept = np.empty(count, np.int64)
+    start = np.empty(count)  # from where the kept one is cheaper than the one kept before it
+    top = -1
+    for i in range(count):
+        cut = -np.inf
+        while top >= 0:
+            j = kept[top]
+            apart = values[i] - values[j]
+            if apart > 0:
+                middle = 0.5 * (values[i] + values[j])
+                cut = middle + 0.5 * (prices[i] - prices[j]) / apart
+            else:
+                cut = -np.inf if prices[i] < prices[j] else np.inf
+            if cut > start[top]:
+                break
+            top -= 1
+            cut = -np.inf
+        if cut < np.inf:
+            top += 1
+            kept[top], start[top] = i, cut
+    at = 0
+    for i in range(count):
+        if at < top and i >= kept[at + 1]:
+            at += 1
+        if i < kept[0]:
+            borders[i] = -np.inf
+        else:
+            borders[i] = start[at + 1] if at < top else np.inf

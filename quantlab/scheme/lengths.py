@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantlab import _threads
 from quantlab.scheme.books import Density
 from quantlab.scheme.rounding import round_feedback_uniform
 
@@ -64,10 +65,12 @@ class EntropyGrid:
         where an entry t, coded as z, stands for the mean v_z of its cell and L_z is its length in
         bits; mu is what a bit is worth on a fine grid. Else cells are those of the grid.
         """
-        made = [
-            _Table.of(column, offset, step, fitted)
-            for step, offset, column in zip(steps, offsets, columns, strict=True)
-        ]
+        made: list[_Table] = [_EMPTY] * len(columns)
+
+        def fit(index: int) -> None:
+            made[index] = _Table.of(columns[index], offsets[index], steps[index], fitted)
+
+        _threads.for_each(fit, range(len(columns)))
         counts = np.array([table.mass.size for table in made])
         mass, shifts, borders = (
             np.concatenate([getattr(table, name) for table in made]).astype(np.float32)
@@ -191,30 +194,39 @@ class _Table:
 
     @classmethod
     def of(cls, column: Density, offset: float, step: float, fitted: bool) -> _Table:
+        from quantlab.scheme.index_kernels import cells_kernel, cheapest_kernel
+
+        from quantlab.scheme.index_kernels import cells_kernel, cheapest_kernel
+
         z = (column.points - offset) / step
         least, last = (int(np.rint(np.clip(end, -_REACH, _REACH))) for end in (z[0], z[-1]))
         integers = np.arange(least, last + 1)
-        borders = integers[:-1] + 0.5
-        # mass and first moment below each place; a point's mass is spread to half-way neighbours
-        running, moment = (np.concatenate([[0.0], np.cumsum(column.mass * f)]) for f in (1.0, z))
+        borders = np.append(integers[:-1] + 0.5, np.inf)
+        # a point's mass is spread to half-way neighbours
         middle = np.concatenate([z[:1], 0.5 * (z[1:] + z[:-1]), z[-1:]])
         if z.size > 1:
             middle[[0, -1]] = 2 * z[0] - middle[1], 2 * z[-1] - middle[-2]
-        for _ in range(_FITS):
-            mass, first = (
-                np.diff(np.interp(borders, middle, each), prepend=0.0, append=each[-1])
-                for each in (running, moment)
-            )
+        running, moment = (np.concatenate([[0.0], np.cumsum(column.mass * f)]) for f in (1.0, z))
+        mass, first = np.empty((2, integers.size))
+        for fit in range(_FITS if fitted else 1):
+            cells_kernel(middle, running, moment, borders, mass, first)
             share = np.maximum(mass / running[-1], _LEAST)
             share *= (1 - _ESCAPE) / share.sum()
             if not fitted:
-                return cls(least, share, np.zeros_like(share), np.append(borders, np.inf))
-            held = mass > _LEAST * running[-1]
-            value = np.divide(first, mass, out=integers.astype(np.float64), where=held)
-            lengths, apart = -np.log2(share), np.maximum(np.diff(value), 1e-3)
-            borders = 0.5 * (value[1:] + value[:-1]) + _WORTH / 2 * np.diff(lengths) / apart
-            borders = np.maximum.accumulate(np.clip(borders, least - 1, last + 1))
-        return cls(least, share, value - integers, np.append(borders, np.inf))
+                break
+            # a cell without mass stands for its integer, if that lies in it
+            sides = np.clip(np.concatenate([[-np.inf], borders]), least - 0.5, last + 0.5)
+            value = np.clip(integers, sides[:-1], sides[1:])
+            np.divide(first, mass, out=value, where=mass > _LEAST * running[-1])
+            np.maximum.accumulate(value, out=value)
+            if fit < _FITS - 1:
+                cheapest_kernel(value, -_WORTH * np.log2(share), borders)
+        else:
+            return cls(least, share, value - integers, borders)
+        return cls(least, share, np.zeros_like(share), borders)
+
+
+_EMPTY = _Table(0, np.empty(0), np.empty(0), np.empty(0))
 
 
 def _coder() -> Any:
