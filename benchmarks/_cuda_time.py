@@ -1,21 +1,28 @@
-"""Time on a CUDA device: device events, warm-up, rotated inputs, graphs; and the limits."""
+"""Time on a CUDA device: device events, warm-up, rotated inputs, graphs; and the limits.
+
+Without a device, in Triton's interpreter, calls run on the processor: a test of the benchmark.
+"""
 
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 
+from quantlab.gemm.cuda.tune import _chosen
+
 #: NVIDIA's H200 (SXM) datasheet: dense rates, half of those it gives with sparsity. Per second.
 DATASHEET = {
-    "bytes": 4.8e12, "bf16": 989e12, "int8": 1979e12, "tf32": 494e12, "fp32": 67e12,
+    "bytes": 4.8e12, "bf16": 989e12, "int8": 1979e12, "fp8": 1979e12, "tf32": 494e12, "fp32": 67e12,
 }  # fmt: skip
 #: inputs of a rotation are larger than this: four times the second-level cache
 ROTATION = 240e6
 _REPLAYS = 21
+_FEW = 2  # in the interpreter
 
 
 @dataclass
@@ -49,20 +56,22 @@ class Row:
         return sum(stage.seconds(peaks) for stage in self.stages)
 
 
-def measure(row: Row) -> None:
-    """Fill in `seconds` and `spread`, or say in `note` why not."""
-    sets = max(2, min(32, int(-(-ROTATION // row.input_bytes))))
-    try:
-        calls = [row.make(seed) for seed in range(sets)]
-        row.seconds, row.spread, row.note = time_calls(calls, row.recordable)
-    except (ImportError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        row.note = f"not timed: {type(error).__name__}: {str(error).splitlines()[0][:90]}"
+def measure(row: Row) -> dict:
+    """Seconds of a call, their spread, how it was launched, and the tiles that were chosen."""
+    sets = max(2, min(32, int(-(-ROTATION // row.input_bytes)))) if torch.cuda.is_available() else 1
+    known = set(_chosen)
+    calls = [row.make(seed) for seed in range(sets)]
+    seconds, spread, how = time_calls(calls, row.recordable)
+    tiles = {str(key[0]): _chosen[key] for key in _chosen.keys() - known}
+    return {"s": seconds, "spread": spread, "note": how, "tiles": tiles}
 
 
 def time_calls(
     calls: Sequence[Callable[[], object]], recordable: bool = True
 ) -> tuple[float, float, str]:
     """Median seconds of one call, its relative interquartile range, and how it was launched."""
+    if not torch.cuda.is_available():
+        return _time_on_host(calls)
     for call in calls:
         call()  # compiles, and chooses tiles
         call()
@@ -80,6 +89,15 @@ def time_calls(
         times.append(1e-3 * begin.elapsed_time(end) / len(calls))
     low, middle, high = statistics.quantiles(times, n=4)
     return middle, (high - low) / middle, how
+
+
+def _time_on_host(calls: Sequence[Callable[[], object]]) -> tuple[float, float, str]:
+    times = []
+    for call in calls[:1] * _FEW:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times), 0.0, "interpreter"
 
 
 def _graph(calls: Sequence[Callable[[], object]]) -> Callable[[], object] | None:
