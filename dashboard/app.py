@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from html import escape
 from importlib import import_module
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import panel as pn
 import panel_material_ui as pmui
+from bokeh.document import Document
 from bokeh.events import DocumentReady
 from bokeh.models import CustomJS
 from panel.io.document import _WRITE_MSGS, schedule_write_events, unlocked
@@ -117,6 +119,12 @@ class Session:
         )
         self.on_end(lambda: _forget_callbacks(page))
         return page
+
+    def arrive(self, query: Mapping[str, str]) -> None:
+        """Take a link on a page that was made before its visitor came; the document is locked."""
+        self._pending.add("page")  # so that nothing waits for a later turn
+        self.state.notice = " ".join(self.state.read_query(query))
+        self._react()
 
     def deliver(self, show: Callable[[], None]) -> None:
         """From any thread: run `show` on the session's own event loop, its document locked.
@@ -231,12 +239,23 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+#: The session of each served document.
+_SESSIONS: WeakKeyDictionary[Document, Session] = WeakKeyDictionary()
+
+
+def arrive(document: Document, query: Mapping[str, str]) -> None:
+    """Apply a link to a served page that has no visitor yet; its document is locked."""
+    with set_curdoc(document):
+        _SESSIONS[document].arrive(query)
+
+
 def _document() -> pmui.Page:
     query = {k: v[0].decode(errors="replace") for k, v in pn.state.session_args.items() if v}
     session = Session(query)
     state = session.state
     session.toolbar.address.follow(pn.state.curdoc)
     if pn.state.curdoc is not None:
+        _SESSIONS[pn.state.curdoc] = session
         pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS))
         pn.state.curdoc.js_on_event(DocumentReady, session.connection.script())
     page = pmui.Page(

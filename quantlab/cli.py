@@ -127,12 +127,23 @@ def _add_dashboard(commands: Any) -> None:
         help="site that may show the dashboard in a frame, besides this server's own, as in "
         "https://lecture.example.org; repeatable; '*': any; 'none': none; default: its own alone",
     )
+    add(
+        "--spare",
+        type=_spare,
+        default=60,
+        metavar="N",
+        help="pages made while nobody asks, 3 MB each, that wait for a class; default: 60",
+    )
     add("--show", action="store_true", help="open a browser window too")
     parser.set_defaults(run=_dashboard)
 
 
 def _port(text: str) -> int:
     return _integer(text, 1, 65535, "a port")
+
+
+def _spare(text: str) -> int:
+    return _integer(text, 0, 1000, "a number of pages")
 
 
 def _processes(text: str) -> int:
@@ -236,7 +247,8 @@ def _dashboard(options: argparse.Namespace) -> int:
         serve(
             options.port, options.address, processes=options.processes, origins=options.origins,
             upload_limit=options.upload_limit, password=password, admin=options.admin,
-            prefix=options.prefix, frame_ancestors=options.frame_ancestors, show=options.show,
+            prefix=options.prefix, frame_ancestors=options.frame_ancestors, spare=options.spare,
+            show=options.show,
         )  # fmt: skip
     except OSError as error:
         print(f"cannot listen on {options.address}:{options.port}: {error}", file=sys.stderr)

@@ -94,7 +94,7 @@ def test_the_wheel_serves_beside_a_dashboard_of_ones_own(wheel: Path, tmp_path: 
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [scripts / "quantlab", "dashboard", f"--port={port}"],
+        [scripts / "quantlab", "dashboard", f"--port={port}", "--spare=0"],
         cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:

@@ -23,12 +23,12 @@ class Collector:
     Parameters
     ----------
     sessions : callable
-        The open sessions' names.
+        The open sessions' identities.
     """
 
-    def __init__(self, sessions: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, sessions: Callable[[], Iterable[int]]) -> None:
         self._sessions = sessions
-        self._open: set[str] = set()
+        self._open: set[int] = set()
         self._closed = 0
 
     def start(self) -> None:

@@ -14,22 +14,25 @@ from collections.abc import Sequence
 import panel as pn
 from bokeh.server.connection import ServerConnection
 from panel.io.application import build_applications
+from panel.io.server import DocHandler
 from threadpoolctl import threadpool_limits
 from tornado.ioloop import PeriodicCallback
 from tornado.process import task_id
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
-from ..app import TITLE, _document
+from ..app import TITLE, _document, arrive
 from ..limits import LIMITS, MEGABYTE
 from ..state import ATTENTION, SYNTHETIC, DashboardState
 from ..work.measurements import measurements
 from .admin import AdminPage
-from .arrivals import Arrivals
+from .arrivals import Arrivals, Turn
 from .headers import everywhere
 from .memory import Collector
 from .password import guard
 from .ready import ERRORS, Readiness, Ready
+from .spare import PageHandler, SparePages, affordable
+from .static import HANDLERS
 
 _ORPHAN_CHECK = 500  # milliseconds between two looks at whether the parent process is alive
 
@@ -46,7 +49,8 @@ class Health(RequestHandler):
 def serve(
     port: int = 5006, address: str = "localhost", *, processes: int = 1,
     origins: Sequence[str] = (), upload_limit: float = 50, password: str | None = None,
-    admin: bool = False, prefix: str = "", frame_ancestors: Sequence[str] = (), show: bool = False,
+    admin: bool = False, prefix: str = "", frame_ancestors: Sequence[str] = (), spare: int = 60,
+    show: bool = False,
 ) -> None:  # fmt: skip
     """Serve the dashboard until interrupted; prints the address.
 
@@ -70,6 +74,9 @@ def serve(
         Path in front of every address, as a proxy passes it on.
     frame_ancestors : sequence of str
         Sites that may show the pages in a frame, as `headers.everywhere` takes them.
+    spare : int
+        Pages that are made while nobody asks for one, 3.3 MB each, and wait for their visitors;
+        fewer where they would take more than a tenth of the free memory. Shared by the processes.
     show : bool
         Open a browser window.
     """
@@ -91,7 +98,8 @@ def serve(
     if processes > 1:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     applications = build_applications({"/": _document}, title=TITLE)
-    applications["/"].add(Arrivals())
+    turn = Turn()
+    applications["/"].add(Arrivals(turn))
     try:
         server = pn.serve(
             applications, port=port, address=address, prefix=prefix, show=False, start=False,
@@ -102,6 +110,8 @@ def serve(
         )  # fmt: skip
         _send_at_once(server)
         server._tornado.add_transform(everywhere(frame_ancestors))
+        for rule in server._tornado.wildcard_router.rules:
+            rule.target = {**HANDLERS, DocHandler: PageHandler}.get(rule.target, rule.target)
         # from here on once in each process: threads do not survive a fork
         if processes > 1:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -115,9 +125,15 @@ def serve(
             lambda: readiness.done(ERRORS),
         )
         measurements().prepare(DashboardState().request())
-        Collector(lambda: (session.id for session in server.get_sessions())).start()
+        pages = server._tornado.applications["/"]
+        ready = PageHandler.spare = SparePages(
+            pages, affordable(-(-spare // processes)), arrive, server._tornado.resources, turn,
+            prefix,
+        )  # fmt: skip
+        Collector(lambda: map(id, [*server.get_sessions(), *ready.sessions])).start()
         server.start()
-        server.io_loop.add_callback(readiness.make_page, server._tornado.applications["/"])
+        server.io_loop.add_callback(readiness.make_page, pages)
+        server.io_loop.add_callback(ready.fill)
         server.io_loop.start()
     except KeyboardInterrupt:
         pass

@@ -31,7 +31,8 @@ class Server:
         self.url = f"http://localhost:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "quantlab.cli", "dashboard", "--port", str(self.port)]
+        command = [sys.executable, "-m", "quantlab.cli", "dashboard", "--port", str(self.port),
+                   "--spare=2"]  # fmt: skip
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

@@ -30,7 +30,7 @@ from tornado.web import Application
 from tornado.websocket import websocket_connect
 
 from quantlab.dashboard.server import patience
-from quantlab.dashboard.server.arrivals import Arrivals
+from quantlab.dashboard.server.arrivals import Arrivals, Turn
 from quantlab.dashboard.server.headers import everywhere
 from quantlab.dashboard.server.memory import Collector
 from quantlab.dashboard.server.ready import ERRORS, PAGE, Readiness, Ready
@@ -51,7 +51,8 @@ def serve() -> Iterator[Serve]:
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, "-m", "quantlab.cli", "dashboard", f"--port={port}", *options]
+        command = [sys.executable, "-m", "quantlab.cli", "dashboard", f"--port={port}", "--spare=0",
+                   *options]  # fmt: skip
         server = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -464,7 +465,7 @@ def test_who_has_a_page_comes_before_the_next_is_built() -> None:
     order: list[str] = []
 
     async def main() -> None:
-        arrivals = Arrivals()
+        arrivals = Arrivals(Turn())
 
         async def visit(who: int) -> None:
             await arrivals.on_session_created(Mock())
