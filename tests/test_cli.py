@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 import quantlab
 import quantlab as ql
 from quantlab import cli
+from quantlab.cli import dashboard, lab
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +55,7 @@ def test_bad_arguments(arguments, message, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_missing_package_is_named(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    monkeypatch.setattr("quantlab.cli.common.find_spec", lambda name: None)
     assert cli.main(["dashboard"]) == 1
     assert "panel is not installed: pip install -e '.[dashboard]'" in capsys.readouterr().err
 
@@ -70,7 +71,7 @@ def test_it_runs_as_a_module() -> None:
 def opened(monkeypatch) -> list[list[str]]:
     """The commands that would start JupyterLab."""
     commands: list[list[str]] = []
-    monkeypatch.setattr(cli.subprocess, "call", lambda command: commands.append(command) or 0)
+    monkeypatch.setattr(lab.subprocess, "call", lambda command: commands.append(command) or 0)
     for name in ("WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DISPLAY", ":0")
@@ -99,7 +100,7 @@ def test_lab_keeps_what_was_changed_in_the_copy(opened, tmp_path, monkeypatch) -
     (packaged / "notebooks").mkdir(parents=True)
     for name in ("00.ipynb", "01.ipynb"):
         (packaged / "notebooks" / name).write_text("as it came")
-    monkeypatch.setattr(cli, "__file__", str(packaged / "cli.py"))
+    monkeypatch.setattr(lab, "__file__", str(packaged / "cli" / "lab.py"))
     monkeypatch.chdir(tmp_path)
     copy = tmp_path / "quantlab-notebooks"
     copy.mkdir()
@@ -122,7 +123,7 @@ def test_lab_says_what_it_is_when_asked(capsys) -> None:
 def served(monkeypatch) -> list[tuple[tuple, dict]]:
     """The calls of `quantlab.dashboard.server.serving.serve`, which serves nothing here."""
     calls: list[tuple[tuple, dict]] = []
-    monkeypatch.delenv(cli.PASSWORD, raising=False)
+    monkeypatch.delenv(dashboard.PASSWORD, raising=False)
     monkeypatch.setattr(
         "quantlab.dashboard.server.serving.serve", lambda *a, **k: calls.append((a, k))
     )
@@ -162,7 +163,7 @@ def test_who_may_show_the_dashboard_in_a_frame(served, capsys) -> None:
 def test_an_open_server_is_warned_of_and_a_guarded_one_is_not(served, capsys, monkeypatch) -> None:
     cli.main(["dashboard", "--address", "0.0.0.0"])
     assert "everybody who can reach 0.0.0.0:5006 can use this server" in capsys.readouterr().err
-    monkeypatch.setenv(cli.PASSWORD, "hoelder")
+    monkeypatch.setenv(dashboard.PASSWORD, "hoelder")
     cli.main(["dashboard", "--address", "0.0.0.0"])
     out = capsys.readouterr()
     assert out.err == ""
@@ -170,7 +171,7 @@ def test_an_open_server_is_warned_of_and_a_guarded_one_is_not(served, capsys, mo
 
 
 def test_where_the_password_comes_from(served, tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv(cli.PASSWORD, "of the environment")
+    monkeypatch.setenv(dashboard.PASSWORD, "of the environment")
     file = tmp_path / "password"
     file.write_text("of the file\nnot this\n")
     for options, password in (

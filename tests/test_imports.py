@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 #: Folders, and the names that they are imported by.
 ROOMS = {"quantlab": "quantlab", "dashboard": "quantlab.dashboard"}
 #: They start the dashboard, on request, as a program starts another.
-DOORS = {"quantlab.cli", "quantlab.notebook"}
+DOORS = {"quantlab.cli.dashboard", "quantlab.notebook"}
 #: (room, what it never imports)
 NEVER = [
     ("quantlab.pairs", "quantlab.design"),

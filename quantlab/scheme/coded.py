@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from quantlab.codes import CodedMatrix
 from quantlab.codes.operand import CodedOperand
 from quantlab.gemm import matmul
 from quantlab.pairs import Operand
+from quantlab.scheme import storage
 from quantlab.scheme.books import IndexBooks
 from quantlab.scheme.coder import Coder
 
@@ -105,6 +107,33 @@ class SchemeMatrix(CodedOperand):
         plain = _plain(a, "a"), _plain(b, "b")
         check.multipliable(plain[0].shape, plain[1].shape)
         return plain[0] @ plain[1]
+
+    def save(self, path: str | Path) -> None:
+        """Write safetensors that explain themselves: the codes, and what decoding needs.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder is not there.
+        """
+        storage.write(path, self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SchemeMatrix:
+        """Read what `save` wrote; its `coder` decodes and multiplies, but does not encode.
+
+        Raises
+        ------
+        ValueError
+            Names the file and what is wrong with it.
+        ImportError
+            If the codes have variable length and constriction is not installed.
+        """
+        try:
+            codes, coder, operand, payload = storage.read(path)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        return cls(codes, coder, operand, payload)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
         if copy is False:

@@ -18,6 +18,7 @@ from quantlab.pairs import Operand
 from quantlab.scheme.coded import SchemeMatrix
 from quantlab.scheme.coder import Coder
 from quantlab.scheme.lengths import EntropyGrid
+from quantlab.scheme.storage import coder_of
 
 _FORMAT = "quantlab.scheme.v1"
 _BOOKS = {
@@ -158,7 +159,7 @@ class Scheme:
                     if name.startswith(f"{operand}.")
                 }
                 if own:
-                    halves[operand] = Coder.from_tensors(own, header["books"])
+                    halves[operand] = coder_of(own, header["books"])
             basis, rates, rounding, lengths, books = (
                 header[name] for name in ("basis", "rates", "rounding", "lengths", "books")
             )
@@ -167,6 +168,10 @@ class Scheme:
             raise ValueError(f"{path}: {error.args[0]!r} is missing") from None
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}: predicted_nmse and info must be JSON: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        if halves["x"] is halves["y"] is None or not isinstance(info, dict):
+            raise ValueError(f"{path} holds no coder, or an info that is not an object")
         x, y = halves["x"], halves["y"]
         return cls(x, y, basis, rates, rounding, lengths, books, nmse, info)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from quantlab import cli
+from quantlab.cli import dashboard, main
 from tests.dashboard.waiting import LONG
 
 ROOT = Path(__file__).parents[2]
@@ -57,8 +57,8 @@ def given(command: list[str], monkeypatch, tmp_path: Path) -> tuple[tuple, dict]
     monkeypatch.setattr(
         "quantlab.dashboard.server.serving.serve", lambda *a, **k: calls.append((a, k))
     )
-    monkeypatch.delenv(cli.PASSWORD, raising=False)
-    assert cli.main(arguments) == 0
+    monkeypatch.delenv(dashboard.PASSWORD, raising=False)
+    assert main(arguments) == 0
     return calls[0]
 
 
@@ -121,7 +121,7 @@ def test_the_containers_command_becomes_healthy(tmp_path: Path) -> None:
     secret.write_text("hoelder\n")
     start = last("ENTRYPOINT").replace("5006", port).replace("/run/secrets/quantlab", str(secret))
     check = last("HEALTHCHECK").partition("CMD ")[2].replace("5006", port)
-    environment = {k: v for k, v in os.environ.items() if k != cli.PASSWORD}
+    environment = {k: v for k, v in os.environ.items() if k != dashboard.PASSWORD}
     server = subprocess.Popen(
         [sys.executable, "-m", "quantlab.cli", *json.loads(start)[1:]], cwd=ROOT, env=environment
     )

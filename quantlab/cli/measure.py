@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
+
+from quantlab.cli.common import add_command, telling
 
 #: Names of `quantlab.DESIGNS`, which takes too long to import where nothing is measured.
 _DESIGNS = ("gaussian_compander", "lloyd_max", "closed_form", "weighted_lloyd_max", "bilinear")
@@ -12,13 +13,13 @@ _DESIGNS = ("gaussian_compander", "lloyd_max", "closed_form", "weighted_lloyd_ma
 
 def add_measure(commands: Any, device: str | None) -> None:
     """Add the subcommand to argparse's `commands`; `device` names the GPU, where there is one."""
-    parser = commands.add_parser(
-        "measure",
-        help="measure the product's error of the designs for a Gaussian pair",
-        description="Sample Gaussian pairs of matrices, quantize both with every design, multiply, "
-        "and print the product's error beside the exact one. Rare large entries carry much of the "
-        "error: with few trials the mean mostly comes out low and its interval too short.",
-    )
+    parser = add_command(
+        commands, "measure", "measure the product's error of the designs for a Gaussian pair",
+        "Sample Gaussian pairs of matrices, quantize both with every design, multiply, and print "
+        "the\nproduct's error beside the exact one. Rare large entries carry much of the error: "
+        "with few\ntrials the mean mostly comes out low and its interval too short.",
+        "quantlab measure --rho 0.9 --levels 16 --trials 200 --designs closed_form bilinear",
+    )  # fmt: skip
     add = parser.add_argument
     add("--rho", type=float, default=0.9, help="correlation, -1 to 1; default: 0.9")
     add("--levels", type=int, default=16, metavar="K", help="levels of both codebooks; default: 16")
@@ -42,16 +43,13 @@ def _measure(options: argparse.Namespace) -> int:
     from quantlab.gemm.cuda import device_name
 
     m, k, n = options.shape
-    try:
+    with telling():
         pair = GaussianPair(options.rho)
         books = {name: DESIGNS[name](pair, options.levels, k) for name in options.designs}
         errors = measure_designs(
             pair, books, k, m=m, n=n, trials=options.trials, rng=options.seed,
             backend=options.backend, rounding=options.rounding,
         )  # fmt: skip
-    except (ValueError, TypeError, RuntimeError) as problem:
-        print(problem, file=sys.stderr)
-        return 2
     where = device_name() if options.backend == "cuda" else "CPU"
     print(
         f"rho {options.rho:g}, K = {options.levels}, ({m}, {k}, {n}), {options.trials} trials, "

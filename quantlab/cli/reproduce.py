@@ -6,15 +6,18 @@ import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+
+from quantlab.cli.common import Failure, add_command
 
 
-def add_reproduce(commands: Any) -> None:
+def add_reproduce(commands: object) -> None:
     """Add the subcommand to argparse's `commands`."""
-    parser = commands.add_parser(
-        "reproduce",
-        help="run the paper's experiments and ours; exit status 1 if measurement and theory differ",
-    )
+    parser = add_command(
+        commands, "reproduce",
+        "run the paper's experiments and ours; exit status 1 if measurement and theory differ",
+        "Run the paper's experiments and ours, and set each claim beside what was measured.",
+        "quantlab reproduce --quick --output reproduced",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="two minutes instead of thirty")
     parser.add_argument(
         "--output", type=Path, default=Path("reproduced"), metavar="FOLDER",
@@ -43,11 +46,9 @@ def _reproduce(options: argparse.Namespace) -> int:
     draws = not options.no_figures
     missing = [name for name in ("holoviews", "matplotlib") if find_spec(name) is None]
     if draws and missing:
-        print(
-            f"pictures need {' and '.join(missing)}: pip install -e '.[figures]', or --no-figures",
-            file=sys.stderr,
+        raise Failure(
+            f"pictures need {' and '.join(missing)}: pip install -e '.[figures]', or --no-figures"
         )
-        return 1
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         report = reproduce(
@@ -56,8 +57,7 @@ def _reproduce(options: argparse.Namespace) -> int:
             model=options.model, quiet=False,
         )  # fmt: skip
     except (ValueError, ImportError, RuntimeError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+        raise Failure(f"{error}") from None
     (options.output / "reproduce.md").write_text(report.to_markdown(), encoding="utf-8")
     (options.output / "reproduce.json").write_text(report.to_json(), encoding="utf-8")
     if draws:

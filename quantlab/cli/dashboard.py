@@ -1,4 +1,4 @@
-"""The command line: quantlab dashboard | lab | reproduce | measure."""
+"""`quantlab dashboard`: serve the dashboard, as far as its options go."""
 
 from __future__ import annotations
 
@@ -6,65 +6,25 @@ import argparse
 import math
 import os
 import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from quantlab import __version__
+from quantlab.cli.common import Failure, Unusable, add_command, needs
 
 #: Environment variable of the dashboard's password.
 PASSWORD = "QUANTLAB_PASSWORD"
 
-_COPY = "quantlab-notebooks"
-_SHOWN_ON = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0 when it did what it says."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == ["lab"] and not {"-h", "--help"} & set(given):
-        return _lab(given[1:])  # options too are JupyterLab's own
-    parser = argparse.ArgumentParser(
-        prog="quantlab", description="Optimal scalar quantization for matrix multiplication."
-    )
-    parser.add_argument("--version", action="version", version=f"quantlab {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    _add_dashboard(commands)
-
-    commands.add_parser(
-        "lab",
-        help="open the notebooks in JupyterLab",
-        usage="quantlab lab [OPTION OF JUPYTERLAB ...]",
-        description="Open the notebooks in JupyterLab; all options are passed on to it, as in "
-        "quantlab lab --no-browser --port 9000. In a repository its notebooks are opened; else a "
-        f"copy of them in the folder {_COPY}, which keeps what you change there.",
-    )
-
-    from quantlab.experiments.command import add_reproduce
-    from quantlab.gemm.cuda import device_name
-    from quantlab.measure_command import add_measure
-
-    add_reproduce(commands)
-    # torch takes a second to say whether there is a GPU: asked only where the answer matters
-    add_measure(commands, device_name() if "measure" in given else None)
-
-    options = parser.parse_args(given)
-    return options.run(options)
-
-
-def _add_dashboard(commands: Any) -> None:
-    parser = commands.add_parser(
-        "dashboard",
-        help="serve the dashboard in the browser",
-        description="Serve the dashboard. It answers this machine alone unless --address says "
-        "otherwise, asks nothing of the network, and tells at /healthz whether it is alive, at "
-        "/readyz whether a page can be had.",
-    )
+def add_dashboard(commands: object) -> None:
+    """Add the subcommand to argparse's `commands`."""
+    parser = add_command(
+        commands, "dashboard", "serve the dashboard in the browser",
+        "Serve the dashboard. It answers this machine alone unless --address says otherwise, asks\n"
+        "nothing of the network, and tells at /healthz whether it is alive, at /readyz whether a\n"
+        "page can be had.",
+        "quantlab dashboard --port 8080 --show\n"
+        "quantlab dashboard --address 0.0.0.0 --password-file secret.txt --origin me.example.org",
+    )  # fmt: skip
     add = parser.add_argument
     add("--port", type=_port, default=5006, help="default: 5006")
     add(
@@ -226,15 +186,13 @@ def _password(options: argparse.Namespace) -> str | None:
 
 
 def _dashboard(options: argparse.Namespace) -> int:
-    if not _installed("panel", "dashboard"):
-        return 1
+    needs("panel", "dashboard")
     try:
         password = _password(options)
         if "none" in options.frame_ancestors and len(set(options.frame_ancestors)) > 1:
             raise ValueError("--frame-ancestors none stands alone; others were given too")
     except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+        raise Unusable(f"{error}") from None
     from quantlab.dashboard.server.serving import is_loopback, serve
 
     if password is None and not is_loopback(options.address):
@@ -251,45 +209,6 @@ def _dashboard(options: argparse.Namespace) -> int:
             show=options.show,
         )  # fmt: skip
     except OSError as error:
-        print(f"cannot listen on {options.address}:{options.port}: {error}", file=sys.stderr)
-        return 1
+        where = f"{options.address}:{options.port}"
+        raise Failure(f"cannot listen on {where}: {error}") from None
     return 0
-
-
-def _lab(arguments: Sequence[str]) -> int:
-    if not _installed("jupyterlab", "lab"):
-        return 1
-    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={_notebooks()}"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")  # in a container; the server still listens on loopback only
-    # without a display there is no browser to open: JupyterLab says its address
-    if sys.platform == "linux" and not any(map(os.environ.get, _SHOWN_ON)):
-        command.append("--no-browser")
-    try:
-        return subprocess.call([*command, *arguments[arguments[:1] == ["--"] :]])
-    except KeyboardInterrupt:
-        return 0
-
-
-def _notebooks() -> Path:
-    """The repository's folder, or a copy here of those in the wheel."""
-    packaged = Path(__file__).parent / "notebooks"
-    if not packaged.is_dir():
-        return packaged.parents[1] / "notebooks"
-    copy = Path.cwd() / _COPY
-    copy.mkdir(exist_ok=True)
-    for notebook in packaged.glob("*.ipynb"):
-        if not (copy / notebook.name).exists():
-            shutil.copyfile(notebook, copy / notebook.name)
-    return copy
-
-
-def _installed(module: str, extra: str) -> bool:
-    if find_spec(module) is not None:
-        return True
-    print(f"{module} is not installed: pip install -e '.[{extra}]'", file=sys.stderr)
-    return False
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,95 @@
+"""`quantlab report`: every design side by side for one's own matrices."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from quantlab.cli.common import (
+    add_command,
+    both_matrices,
+    progress,
+    say,
+    telling,
+    to_json,
+    write,
+)
+
+if TYPE_CHECKING:
+    from quantlab import DesignReport
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>quantlab report</title>
+<style>:root {{ color-scheme: light dark }} body {{ font: 15px/1.5 system-ui, sans-serif;
+margin: 2em; overflow-x: auto }}</style>
+{table}
+</html>
+"""
+
+
+def add_report(commands: object) -> None:
+    """Add the subcommand to argparse's `commands`."""
+    parser = add_command(
+        commands, "report", "compare all designs for two matrices of your own",
+        "Code two matrices by every design and format at some bits an entry, multiply, and list "
+        "the\nerror of the product, the least first. A alone is multiplied by its transpose.",
+        "quantlab report A.npy B.npy --bits 4\n"
+        "quantlab report model.safetensors:layers.0.weight activations.npz:x --json > report.json",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("matrices", nargs="+", metavar="A [B]", help="A (m, k) and B (k, n); see quantlab --help")
+    add("--bits", type=int, default=4, help="of an entry, 1 to 8; default: 4")
+    add("--held-out", nargs="+", action="append", metavar=("A", "B"),
+        help="measure on these instead of those designed for; repeatable")  # fmt: skip
+    add("--group", type=int, action="append", default=[], metavar="G",
+        help="also formats with a scale for every G entries; repeatable")  # fmt: skip
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="settings and rows, every digit")
+    how.add_argument("--markdown", action="store_true", help="a table to paste")
+    how.add_argument("--html", metavar="FILE", help="a page; -: to standard output")
+    parser.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from quantlab import design_report
+
+    with telling():
+        pair = both_matrices(options.matrices)
+        held_out = options.held_out and [both_matrices(each) for each in options.held_out]
+        report = design_report(
+            pair, options.bits, held_out=held_out, groups=options.group,
+            progress=progress("report"),
+        )  # fmt: skip
+    if options.json:
+        print(to_json(report.to_dict()))
+    elif options.markdown:
+        print(report.to_markdown())
+    elif options.html:
+        page = _PAGE.format(table=report._repr_html_())
+        if options.html == "-":
+            print(page, end="")
+        else:
+            write(options.html, page.encode())
+            best = report.rows[0]
+            say(options.html, f"{options.html}: {best.design} is best, nmse {best.nmse:.3e}")
+    else:
+        print(_table(report))
+    return 0
+
+
+def _table(report: DesignReport) -> str:
+    """What is read in a terminal; --json has the rest."""
+    settings = report.settings
+    wide = max(len(row.design) for row in report.rows)
+    lines = [
+        f"{settings['pair']}, {settings['bits']} bits",
+        "",
+        f"{'design':{wide}}  bits/entry       nmse  dB over best  with gain  bias share",
+    ]
+    lines += [
+        f"{row.design:{wide}}  {row.bits_per_entry:10.3f}  {row.nmse:9.3e}  {row.best_db:12.2f}  "
+        f"{row.nmse_with_gain:9.3e}  {row.bias_share:10.3f}"
+        for row in report.rows
+    ]
+    return "\n".join(lines)
