@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -256,12 +257,11 @@ def test_an_index_in_a_table_is_told(folder, capsys) -> None:
 def test_matrices_codes_and_numbers_go_through_pipes(folder) -> None:
     main(["design", "A.npy", "B.npy", "--codebooks", "--bits", "3", "-o", "books.json"])
     encode = [*COMMAND, "encode", "-", "books.json", "--operand", "x", "-o", "-"]
-    coded = subprocess.run(encode, input=_npy(A), capture_output=True, check=True, env=ENVIRONMENT)
+    run = partial(subprocess.run, capture_output=True, check=True, env=ENVIRONMENT)
+    coded = run(encode, input=_npy(A))
     assert b"CodedMatrix" in coded.stderr  # standard output holds the codes alone
     decode = [*COMMAND, "decode", "-", "-o", "-"]
-    found = subprocess.run(
-        decode, input=coded.stdout, capture_output=True, check=True, env=ENVIRONMENT
-    )
+    found = run(decode, input=coded.stdout)
     expected = ql.encode(A, ql.design_empirical((A, B), 8)[0]).decode()
     assert_array_equal(np.load(io.BytesIO(found.stdout)), expected)
     assert found.stderr == b""  # and no progress where nobody watches

@@ -196,7 +196,6 @@ class _Table:
     def of(cls, column: Density, offset: float, step: float, fitted: bool) -> _Table:
         from quantlab.scheme.index_kernels import cells_kernel, cheapest_kernel
 
-
         z = (column.points - offset) / step
         least, last = (int(np.rint(np.clip(end, -_REACH, _REACH))) for end in (z[0], z[-1]))
         integers = np.arange(least, last + 1)
