@@ -14,7 +14,7 @@ help:
 	@echo "make dashboard [PORT=5006]   serve the dashboard"
 	@echo "make lab [PORT=8888] [ARGS=--no-browser]   open the notebooks in JupyterLab"
 	@echo "make test                    run every test, the browser tests included"
-	@echo "make site                    the course as a folder of pages that need no server: site/index.html"
+	@echo "make site                    course, reference and how-to pages, a folder that needs no server: site/index.html"
 	@echo "make reproduce               the paper's claims beside ours, half an hour; QUICK=1: two minutes"
 	@echo "make clean                   remove the virtual environment and caches"
 
@@ -29,7 +29,7 @@ test: $(VENV)/.test
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-site: $(VENV)/.lab
+site: $(VENV)/.docs
 	$(BIN)/python website/build.py
 
 reproduce: $(VENV)/.figures
@@ -42,7 +42,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "quantlab needs Python 3.11 or newer; $(PYTHON) is %d.%d. Try: make PYTHON=python3.12 ..." % v[:2])'
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "making a virtual environment failed: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 
-# One stamp an extra: $(VENV)/.dashboard, .lab, .test; made again when the requirements change.
+# One stamp an extra: $(VENV)/.dashboard, .lab, .docs, .test; made again when the requirements change.
 $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing quantlab[$*] into $(VENV) (a few minutes the first time) ..."
 	@$(PIP_INSTALL) -e '.[$*]'

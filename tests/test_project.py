@@ -15,7 +15,18 @@ ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 # the extras that environment.yml promises, and the packages that go by another name there
-PROMISED = ("dashboard", "lab", "torch", "cuda", "sweep", "dask", "figures", "entropy", "test")
+PROMISED = (
+    "dashboard",
+    "lab",
+    "docs",
+    "torch",
+    "cuda",
+    "sweep",
+    "dask",
+    "figures",
+    "entropy",
+    "test",
+)
 CONDA_NAMES = {"torch": "pytorch", "ml-dtypes": "ml_dtypes"}
 # not on conda-forge, or with a platform marker, which conda environments do not know
 PIP_ONLY = ("axe-playwright-python", "constriction", "pytest-playwright", "triton")

@@ -1,4 +1,4 @@
-"""Build the static site: the notebooks executed, a landing page, and every asset beside them.
+"""Build the site: course, reference, how-to pages and the instrument, every asset beside them.
 
 `python website/build.py` writes site/, which opens from a file, a USB stick or any web server;
 `--instrument FILE` writes the instrument alone, one page that needs nothing beside it.
@@ -7,84 +7,152 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from string import Template
 from urllib.parse import unquote, urlsplit
 
 import nbformat
-from bokeh.embed import components
-from bokeh.resources import Resources
-from nbclient import NotebookClient
-from nbconvert import HTMLExporter
-from pygments.formatters import HtmlFormatter
-
-from quantlab.dashboard import browser
-from quantlab.dashboard.explorers.density import density_explorer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # run as a script, from anywhere
+
+from bokeh.resources import Resources  # noqa: E402
+
+from quantlab.dashboard import browser  # noqa: E402
+from website import reference  # noqa: E402
+
 #: BokehJS draws the pictures; its copy of MathJax draws the formulas.
 BOKEH = ("bokeh", "bokeh-widgets", "bokeh-mathjax")
 #: Cells with this tag need a running kernel, and are shown without being run.
 KERNEL = "kernel"
 _LOADS_BOKEH = ("views.load_notebook()", "pn.extension(")
-_NEEDS_KERNEL = "<p class='note'>This needs a running kernel: <code>make lab</code>.</p>"
+_NEEDS_KERNEL = "> This needs a running kernel: `make lab`."
+_DOWNLOAD = """---
+
+{download}`Download this notebook <../originals/NAME>` and run it: every number above is made by it.
+"""
+#: Tables of benchmarks/results that are pages too.
+_RESULTS = ("cpu", "dashboard", "design", "feedback", "instrument", "schemes", "sweep")
 _LIMIT_BYTES = 40_000_000
 #: Scripts of the instrument: what its worker computes with too, and what only its page has.
 _COMPUTING = ("books", "factors", "measure")
 _SHOWING = ("numbers", "address", "pictures", "page")
 
 
-@dataclass(frozen=True)
-class Page:
-    """One executed notebook."""
+def build(target: Path, notebooks: Sequence[Path], run: Collection[str] | None = None) -> list[str]:
+    """Write the site into `target`, which is emptied first; ValueError if `problems` finds any.
 
-    name: str
-    title: str
-    promise: str
-    time: str
-    body: str
+    `run`: stems of the pages whose code is run; None: all.
+    """
+    from sphinx.application import Sphinx
 
-
-def build(target: Path, notebooks: Sequence[Path]) -> list[Page]:
-    """Write the site into `target`, which is emptied first; ValueError if `problems` finds any."""
     if target.exists() and any(target.iterdir()) and not (target / "index.html").exists():
         raise ValueError(f"{target} is neither empty nor a site; name another folder")
     shutil.rmtree(target, ignore_errors=True)
-    (target / "assets").mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="quantlab-site-") as scratch:
+        source = Path(scratch) / "source"
+        prepare(source, notebooks)
+        warnings = StringIO()
+        kept = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), kept)))  # for kernels
+        sources = [path for path in source.rglob("*") if path.suffix in (".ipynb", ".md")]
+        shown = [p for p in sources if run is not None and p.stem not in run]
+        excluded = [path.relative_to(source).as_posix() for path in shown]
+        try:
+            app = Sphinx(
+                source, HERE, target, Path(scratch) / "doctrees", "html",
+                confoverrides={"nb_execution_excludepatterns": excluded},
+                status=None, warning=warnings,
+            )  # fmt: skip
+            app.build(force_all=True)
+        finally:
+            os.environ.pop("PYTHONPATH")
+            if kept is not None:
+                os.environ["PYTHONPATH"] = kept
     for script in BOKEH:
         path = Path(Resources(mode="absolute").base_dir) / "js" / f"{script}.min.js"
-        shutil.copy(path, target / "assets")
-    for asset in ("site.css", "site.js"):
-        shutil.copy(HERE / asset, target / "assets")
-    code_style = HtmlFormatter(style="friendly").get_style_defs(".highlight")
-    with (target / "assets/site.css").open("a") as style:
-        style.write(code_style + "\n")
-
-    pages = []
-    for path in notebooks:
-        print(f"running {path.name} ...", flush=True)
-        pages.append(read(path))
-        shutil.copy(path, target)
-    for i, page in enumerate(pages):
-        text = _fill("notebook.html", **_around(pages, i), title=page.title, body=page.body)
-        (target / f"{page.name}.html").write_text(text)
-    script, division = components(density_explorer(rho=0.8))
-    cards = "\n".join(_card(page) for page in pages)
-    (target / "index.html").write_text(_fill("index.html", density=division + script, cards=cards))
+        shutil.copy(path, target / "_static")
     (target / "instrument.html").write_text(instrument())
-
-    found = list(problems(target))
+    complaints = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue()).splitlines()
+    found = [line for line in complaints if "WARNING: " in line or "ERROR: " in line]
+    found += problems(target)
     if found:
         raise ValueError("the site is not whole:\n" + "\n".join(found))
-    return pages
+    return [path.stem for path in notebooks]
+
+
+def prepare(source: Path, notebooks: Sequence[Path]) -> None:
+    """Everything that Sphinx reads, in one folder: pages, notebooks, the reference's pages."""
+    shutil.copytree(HERE / "pages", source)
+    (source / "originals").mkdir()
+    cards = []
+    for path in notebooks:
+        notebook = nbformat.read(path, as_version=4)
+        cards.append(_card(path, notebook.cells[0].source))
+        shutil.copy(path, source / "originals")
+        nbformat.write(_for_the_site(notebook, path.name), source / "course" / path.name)
+    _fill(source / "index.md", cards="\n".join(cards))
+    _fill(source / "course/index.md", names="\n".join(path.stem for path in notebooks))
+    reference.write(source / "api", notebooks)
+    for name in _RESULTS:
+        shutil.copy(ROOT / f"benchmarks/results/{name}.md", source / "results")
+    # of the paper's experiments what is in words: the tables are 1,632 rows
+    text = (ROOT / "benchmarks/results/reproduce/reproduce.md").read_text()
+    (source / "results/reproduce.md").write_text(text.partition("\n## ")[0])
+    text = (ROOT / "docs/serving.md").read_text().replace("../benchmarks/results/", "../results/")
+    text = re.sub(
+        r"\[([^\]]+)\]\((?!\.\./results)[^)]+\)", r"`\1`", text
+    )  # files of the repository
+    (source / "howto/serving.md").write_text(text)
+
+
+def _for_the_site(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+    cells = []
+    for cell in notebook.cells:
+        tags = set(cell.metadata.get("tags", ()))
+        if cell.cell_type == "code" and any(call in cell.source for call in _LOADS_BOKEH):
+            tags.add("remove-output")  # BokehJS, which the page has already
+        if KERNEL in tags:
+            tags.add("skip-execution")
+        cell.metadata["tags"] = sorted(tags)
+        cells.append(cell)
+        if KERNEL in tags:
+            cells.append(nbformat.v4.new_markdown_cell(_NEEDS_KERNEL))
+    cells.append(nbformat.v4.new_markdown_cell(_DOWNLOAD.replace("NAME", name)))
+    notebook.cells = cells
+    return notebook
+
+
+def _card(path: Path, opening: str) -> str:
+    promise, time = (
+        re.search(rf"\*\*{label}:\*\*(.+?)(?:\n\n|\Z)", opening, flags=re.S)
+        for label in ("What you will know at the end", "Time")
+    )
+    if promise is None or time is None:
+        raise ValueError(f"{path.name} must open with what one will know, and the time it takes")
+    number, _, title = opening.splitlines()[0].removeprefix("# ").partition(" · ")
+    # up to the first semicolon or colon, as plain text; formulas are drawn by the page
+    text = re.split(r"[;:] ", " ".join(promise[1].split()))[0].rstrip(".")
+    text = text.replace("*", "").replace("`", "")
+    return (
+        f'<a class="card" href="course/{path.stem}.html"><span class="number">{number}</span>'
+        f"<h3>{escape(title)}</h3><p>{escape(text[:1].upper() + text[1:])}.</p></a>"
+    )
+
+
+def _fill(path: Path, **values: str) -> None:
+    path.write_text(Template(path.read_text()).substitute(values))
 
 
 def instrument() -> str:
@@ -99,69 +167,10 @@ def instrument() -> str:
     def scripts(names: Sequence[str]) -> str:
         return "\n".join(text(f"{name}.js") for name in names)
 
-    return _fill(
-        "instrument/instrument.html", style=text("instrument.css"),
-        core=browser.formulas() + scripts(_COMPUTING), worker=text("worker.js"),
-        table=text("bilinear.json"), page=scripts(_SHOWING),
+    return Template(text("instrument.html")).substitute(
+        style=text("instrument.css"), worker=text("worker.js"), table=text("bilinear.json"),
+        core=browser.formulas() + scripts(_COMPUTING), page=scripts(_SHOWING),
     )  # fmt: skip
-
-
-def read(path: Path) -> Page:
-    """Execute a notebook and turn it into HTML that relies on the site's own scripts."""
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook, timeout=300, kernel_name="python3", skip_cells_with_tag=KERNEL,
-        resources={"metadata": {"path": str(ROOT)}},
-    ).execute()  # fmt: skip
-    for cell in notebook.cells:
-        if any(call in cell.source for call in _LOADS_BOKEH) and cell.cell_type == "code":
-            cell.outputs = []  # BokehJS, which the page has already
-        if KERNEL in cell.metadata.get("tags", ()):
-            cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": _NEEDS_KERNEL})]
-    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
-    body, _ = exporter.from_notebook_node(notebook)
-    body = re.sub(r'href="(\w+)\.ipynb"', r'href="\1.html"', body)
-    opening = notebook.cells[0].source
-    promise, time = (
-        re.search(rf"\*\*{label}:\*\*(.+?)(?:\n\n|\Z)", opening, flags=re.S)
-        for label in ("What you will know at the end", "Time")
-    )
-    title = opening.splitlines()[0].removeprefix("# ")
-    if promise is None or time is None:
-        raise ValueError(f"{path.name} must open with what one will know, and the time it takes")
-    return Page(path.stem, title, promise[1].strip(), time[1].strip(), body)
-
-
-def _around(pages: Sequence[Page], i: int) -> dict[str, str]:
-    """Links of page i: to all, to the one before and to the one after."""
-    contents = "".join(
-        f'<a href="{p.name}.html"{" aria-current=page" if p is pages[i] else ""} '
-        f'title="{escape(p.title)}">{p.name[:2]}</a>'
-        for p in pages
-    )
-    beside = {"before": i - 1, "after": i + 1}
-    links = {
-        where: f'<a href="{pages[j].name}.html">{escape(pages[j].title)}</a>'
-        if 0 <= j < len(pages)
-        else ""
-        for where, j in beside.items()
-    }
-    return {"contents": contents, "name": pages[i].name} | links
-
-
-def _card(page: Page) -> str:
-    number, _, title = page.title.partition(" · ")
-    # up to the first semicolon or colon, as plain text; formulas are drawn by the page
-    promise = re.split(r"[;:] ", " ".join(page.promise.split()))[0].rstrip(".")
-    promise = promise.replace("*", "").replace("`", "")
-    return (
-        f'<a class="card" href="{page.name}.html"><span class="number">{number}</span>'
-        f"<h3>{escape(title)}</h3><p>{escape(promise[:1].upper() + promise[1:])}.</p></a>"
-    )
-
-
-def _fill(template: str, **values: str) -> str:
-    return Template((HERE / template).read_text()).substitute(values)
 
 
 class _References(HTMLParser):
@@ -227,7 +236,7 @@ def _urls(style: str) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Build the static site.")
+    parser = argparse.ArgumentParser(description="Build the site.")
     parser.add_argument("--output", type=Path, default=ROOT / "site", help="default: site/")
     parser.add_argument(
         "--instrument", type=Path, metavar="FILE", help="write the instrument alone"
@@ -239,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.instrument}: {options.instrument.stat().st_size / 1e3:.0f} kB")
         return 0
     notebooks = options.notebooks or sorted((ROOT / "notebooks").glob("*.ipynb"))
+    print("running the notebooks and the pages, a few minutes ...", flush=True)
     try:
         pages = build(options.output, notebooks)
     except ValueError as error:

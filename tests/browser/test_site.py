@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import nbformat
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
+import quantlab as ql
 from website.build import build, problems
+from website.reference import public_methods
 
 ROOT = Path(__file__).parents[2]
 MATHJAX_ERRORS = "[data-mml-node=merror]"
@@ -17,11 +23,11 @@ CENTRE = """() => {
   return line.optimal[Math.floor(line.u.length / 2)];
 }"""
 PROSE = """() => {
-  const main = document.querySelector("main").cloneNode(true);
+  const main = document.querySelector("article").cloneNode(true);
   main.querySelectorAll("code, pre, script").forEach((part) => part.remove());
   return main.textContent;
 }"""
-OPENING = """# 08 · A page of its own
+OPENING = """# 98 · A page of its own
 
 **What you will know at the end:** what $1/\\sqrt3$ looks like; and more.
 
@@ -30,7 +36,7 @@ DISPLAY = """## A formula
 
 $$\\lambda^\\star(u) \\propto e^{-u^2/6} \\tag{1}$$
 
-`$not a formula$`, the [page before](07_before.ipynb) and a [paper](https://arxiv.org/abs/2603.19559)."""
+`$not a formula$`, the [page before](97_before.ipynb) and a [paper](https://arxiv.org/abs/2603.19559)."""
 
 
 def write_notebook(path: Path, *sources: str) -> Path:
@@ -47,9 +53,9 @@ def write_notebook(path: Path, *sources: str) -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    before = write_notebook(folder / "07_before.ipynb", OPENING.replace("08", "07"), "1 / 0")
+    before = write_notebook(folder / "97_before.ipynb", OPENING.replace("98", "97"), "1 / 0")
     after = write_notebook(
-        folder / "08_page.ipynb",
+        folder / "98_page.ipynb",
         OPENING,
         "from quantlab import views\n"
         "from quantlab.dashboard.explorers.density import density_explorer\n"
@@ -58,13 +64,32 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "views.show(density_explorer(rho=0.3))",
         "raise RuntimeError('a cell that needs a kernel is not run')",
     )
-    build(folder / "site", [before, after])
+    course = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    build(folder / "site", [*course, before, after], run=("index", "97_before", "98_page"))
     return folder / "site"
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["index", "08_page"])
-def test_it_lives_without_a_server(site: Path, page: Page, name: str, width: int) -> None:
+@pytest.fixture(params=["file", "server"])
+def address(request: pytest.FixtureRequest, site: Path) -> Iterator[str]:
+    """The site from a folder, and from a plain server."""
+    if request.param == "file":
+        yield site.as_uri()
+        return
+    handler = partial(Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *values: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def quiet_page(page: Page, address: str) -> Iterator[Page]:
+    """A page that fails the test on a console error, and on a request outside the site."""
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
@@ -72,12 +97,21 @@ def test_it_lives_without_a_server(site: Path, page: Page, name: str, width: int
         "request",
         lambda sent: (
             complaints.append(sent.url)
-            if not sent.url.startswith((site.as_uri(), "data:", "blob:"))
+            if not sent.url.startswith((address, "data:", "blob:"))
             else None
         ),
     )
+    yield page
+    assert complaints == []
+
+
+@pytest.mark.parametrize("width", [1920, 1280, 390])
+@pytest.mark.parametrize("name", ["index", "course/98_page"])
+def test_it_lives_without_a_kernel(quiet_page: Page, address: str, name: str, width: int) -> None:
+    page = quiet_page
+    page.emulate_media(color_scheme="dark" if width == 1280 else "light")
     page.set_viewport_size({"width": width, "height": 800})
-    page.goto((site / f"{name}.html").as_uri())
+    page.goto(f"{address}/{name}.html")
     page.wait_for_function("document.documentElement.dataset.drawn")
 
     assert page.locator(".formula svg").count() >= 2
@@ -93,14 +127,32 @@ def test_it_lives_without_a_server(site: Path, page: Page, name: str, width: int
     slider.press("End")  # rho = 1
     page.wait_for_function(f"({CENTRE})() === 0")
     assert before > 0.1
-    assert complaints == []
+
+
+def test_the_reference_has_formulas_and_finds_a_word(quiet_page: Page, address: str) -> None:
+    quiet_page.goto(f"{address}/search.html?q=bias")
+    expect(quiet_page.locator("#search-results a", has_text="exact_mse").first).to_be_visible()
+    quiet_page.goto(f"{address}/api/exact_mse.html")
+    expect(quiet_page.locator(".formula svg").first).to_be_visible()
+    assert quiet_page.locator(MATHJAX_ERRORS).count() == 0
+    assert "$" not in quiet_page.evaluate(PROSE)
+    quiet_page.get_by_role("link", name="[source]").click()
+    expect(quiet_page.locator("#exact_mse")).to_contain_text("def exact_mse")
+
+
+def test_every_public_name_has_a_page(site: Path) -> None:
+    for name in ql.__all__:
+        text = (site / f"api/{name}.html").read_text()
+        assert f'id="quantlab.{name}"' in text
+        for member in public_methods(getattr(ql, name)):
+            assert f'id="quantlab.{name}.{member}"' in text, member
 
 
 def test_pages_link_to_each_other(site: Path) -> None:
     assert list(problems(site)) == []
-    assert 'href="instrument.html"' in (site / "index.html").read_text()
-    page = (site / "08_page.html").read_text()
-    assert 'href="07_before.html"' in page
+    assert 'href="instrument-page.html"' in (site / "index.html").read_text()
+    page = (site / "course/98_page.html").read_text()
+    assert 'href="97_before.html"' in page
     assert "make lab" in page  # in place of what a cell would show that needs a kernel
     assert "RuntimeError" in page  # its source is shown
 
@@ -128,7 +180,7 @@ def test_what_leaves_the_folder_is_found(site: Path, addition: str, complaint: s
 
 
 def test_a_style_that_asks_elsewhere_is_found(site: Path) -> None:
-    style = site / "assets/extra.css"
+    style = site / "_static/extra.css"
     style.write_text("@import 'https://example.org/x.css'; p { background: url(x.png) }")
     try:
         found = list(problems(site))

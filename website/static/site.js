@@ -74,8 +74,15 @@ function fitPictures() {
   document.documentElement.dataset.drawn = "true";
 }
 
+// a page from a file may not read others: the search shows titles, without a line of each page
+if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) {
+  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+}
+
 document.addEventListener("DOMContentLoaded", () => {
-  drawFormulas(document.querySelector("main"));
-  fitFormulas();
-  fitPictures();
+  if (window.Bokeh) {
+    drawFormulas(document.querySelector("article"));
+    fitFormulas();
+    fitPictures();
+  }
 });
