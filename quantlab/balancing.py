@@ -24,6 +24,13 @@ class Basis:
     ratio : float
         Predicted error over that without a change of basis, where a codebook's error grows with
         the variance of its column or row; at most 1.
+
+    Examples
+    --------
+    >>> basis = balance(([[1.0, 2.0], [3.0, -2.0]], [[1.0, 0.0], [2.0, 2.0]]))
+    >>> (basis.forward @ basis.inverse).round(9) + 0.0
+    array([[1., 0.],
+           [0., 1.]])
     """
 
     forward: FloatArray
@@ -31,7 +38,32 @@ class Basis:
     ratio: float
 
     def apply(self, a: ArrayLike, b: ArrayLike) -> tuple[NDArray, NDArray]:
-        """A T and T^-1 B of a (..., m, k) and b (..., k, n); float32 stays, else float64."""
+        """A T and T^-1 B: the matrices to code in place of A and B.
+
+        .. math:: (A T)(T^{-1} B) = A B
+
+        Parameters
+        ----------
+        a : array_like, shape (..., m, k)
+        b : array_like, shape (..., k, n)
+
+        Returns
+        -------
+        (ndarray, ndarray)
+            Of the same shapes; float32 stays, anything else becomes float64.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a matrix does not hold real numbers, or has another inner dimension.
+
+        Examples
+        --------
+        >>> a, b = np.eye(2), np.array([[2.0, 0.0], [1.0, 1.0]])
+        >>> left, right = balance((a, b)).apply(a, b)
+        >>> bool(np.allclose(left @ right, a @ b))
+        True
+        """
         a, b = floats(real_values(a, "a")), floats(real_values(b, "b"))
         return (a @ self.forward).astype(a.dtype), (self.inverse @ b).astype(b.dtype)
 

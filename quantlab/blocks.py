@@ -91,7 +91,27 @@ def encode_blocks(
 
 
 def block_bits(codebook: Codebook, group: int, scale_dtype: DTypeLike = np.float16) -> float:
-    """Bits an entry: a code's, and its share of a scale's.
+    r"""Bits an entry that `encode_blocks` takes: a code's, and its share of a scale's.
+
+    .. math:: \lceil \log_2 K \rceil + b / g
+
+    Parameters
+    ----------
+    codebook : Codebook
+        K levels.
+    group : int
+        g, the entries that share a scale of b bits.
+    scale_dtype : float16 or float32
+        How a scale is stored.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError, TypeError
+        If group is not a positive integer, or the type is another.
 
     Examples
     --------

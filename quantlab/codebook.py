@@ -78,16 +78,48 @@ class Codebook:
 
     @property
     def n_levels(self) -> int:
-        """K, the number of centres."""
+        """K, the number of centres.
+
+        Examples
+        --------
+        >>> Codebook([-1.0, 0.0, 2.0]).n_levels
+        3
+        """
         return self.centers.size
 
     @property
     def bits(self) -> int:
-        """Bits of one stored code: ceil(log2 K)."""
+        """Bits of one stored code: ceil(log2 K).
+
+        Examples
+        --------
+        >>> Codebook([-1.0, 0.0, 2.0]).bits
+        2
+        """
         return int(self.n_levels - 1).bit_length()
 
     def quantize(self, x: ArrayLike) -> NDArray[np.float64]:
-        """q(x) in float64, any shape: the definition that every fast path is tested against."""
+        """q(x) in float64: the definition that every fast path is tested against.
+
+        Parameters
+        ----------
+        x : array_like, any shape
+            Values in the data's own unit; infinities go to the outer centres.
+
+        Returns
+        -------
+        ndarray of float64, the shape of x
+
+        Raises
+        ------
+        TypeError
+            If x does not hold real numbers.
+
+        Examples
+        --------
+        >>> Codebook([-1.0, 0.0, 2.0]).quantize([[-0.6, 0.4]])
+        array([[-1.,  0.]])
+        """
         values = converted(real_values(x, "x"), np.dtype(np.float64))
         return self.centers[np.searchsorted(self.thresholds, values, side="left")]
 
@@ -96,20 +128,77 @@ class Codebook:
         return self.quantize(x)
 
     def scaled(self, gain: float) -> Codebook:
-        """The same cells, every centre times `gain` > 0: folds a gain on the product in."""
+        r"""The same cells, every centre times a gain: folds a gain on the product in.
+
+        .. math:: q_g(x) = g\, q(x)
+
+        Parameters
+        ----------
+        gain : float
+            g > 0, such as `ExactError.gain`. Scale ONE of the two codebooks of a product.
+
+        Returns
+        -------
+        Codebook
+            Whose `info` has the gain.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the gain is not a positive number.
+
+        Examples
+        --------
+        >>> scaled = Codebook([-1.0, 1.0]).scaled(1.5)
+        >>> scaled.centers, scaled.thresholds
+        (array([-1.5,  1.5]), array([0.]))
+        """
         g = check.positive_real(gain, "gain")
         info = {**self.info, "gain": self.info.get("gain", 1.0) * g}
         return Codebook(self.centers * g, self.thresholds, info)
 
     def in_units(self, exponent: int) -> Codebook:
-        """The quantizer of 2^exponent x, in that unit: no digit changes."""
+        """The quantizer of 2^e x in that unit: no digit changes.
+
+        .. math:: q'(x) = 2^e q(2^{-e} x)
+
+        Parameters
+        ----------
+        exponent : int
+            e.
+
+        Returns
+        -------
+        Codebook
+
+        Raises
+        ------
+        ValueError
+            If a centre or threshold leaves float64, or two of them fall together.
+
+        Examples
+        --------
+        >>> Codebook([-1.0, 1.0]).in_units(3).centers
+        array([-8.,  8.])
+        """
         if exponent == 0:
             return self
         centers, thresholds = (np.ldexp(v, exponent) for v in (self.centers, self.thresholds))
         return Codebook(centers, thresholds, self.info)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers; `Codebook.from_dict` restores every bit."""
+        """Plain lists and numbers; `Codebook.from_dict` restores every bit.
+
+        Returns
+        -------
+        dict
+            centers (K numbers), thresholds (K - 1) and info.
+
+        Examples
+        --------
+        >>> Codebook([-1.0, 1.0]).to_dict()
+        {'centers': [-1.0, 1.0], 'thresholds': [0.0], 'info': {}}
+        """
         return {
             "centers": self.centers.tolist(),
             "thresholds": self.thresholds.tolist(),
@@ -118,7 +207,27 @@ class Codebook:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Codebook:
-        """Inverse of `to_dict`; ValueError names a missing key."""
+        """Inverse of `to_dict`.
+
+        Parameters
+        ----------
+        record : mapping
+            centers (K numbers), thresholds (K - 1) and, where it is there, info.
+
+        Returns
+        -------
+        Codebook
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a key is missing, which is named, or the numbers make no codebook.
+
+        Examples
+        --------
+        >>> Codebook.from_dict({"centers": [-1, 1], "thresholds": [0]})
+        Codebook(custom, K=2, [-1 .. 1])
+        """
         missing = {"centers", "thresholds"} - set(record)
         if missing:
             raise ValueError(
@@ -127,13 +236,57 @@ class Codebook:
         return cls(record["centers"], record["thresholds"], record.get("info"))
 
     def save(self, path: str | Path) -> None:
-        """Write JSON; float64 values survive the round trip exactly."""
+        """Write JSON; float64 values survive the round trip exactly.
+
+        Parameters
+        ----------
+        path : path
+            The file, whole or not at all: it is written beside and then takes its place.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written there.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Codebook([-1.0, 0.1]).save(f"{folder}/x.json")
+        ...     Codebook.load(f"{folder}/x.json") == Codebook([-1.0, 0.1])
+        True
+        """
         with whole_file(path) as beside:
             beside.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Codebook:
-        """Read what `save` wrote; ValueError names the file and what is wrong with it."""
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Codebook
+
+        Raises
+        ------
+        ValueError
+            If it holds something else; the message names the file and what is wrong with it.
+        OSError
+            If there is no such file.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Codebook([-1.0, 0.1]).save(f"{folder}/x.json")
+        ...     Codebook.load(f"{folder}/x.json").centers
+        array([-1. ,  0.1])
+        """
         try:
             record = json.loads(Path(path).read_text())
         except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -80,6 +80,23 @@ def gaussian_peaks(rho: float) -> tuple[float, ...]:
 
     .. math:: u_\mathrm{peak} = 0 \ (|\rho| \le 1/\sqrt3), \qquad \pm\sqrt{3 - 1/\rho^2}
 
+    Parameters
+    ----------
+    rho : float
+        Correlation, in [-1, 1].
+
+    Returns
+    -------
+    tuple of float
+        One or two, increasing.
+
+    Raises
+    ------
+    ValueError
+        If rho is NaN or outside [-1, 1].
+
+    Notes
+    -----
     Source: [1] (the phase transition); derived in notebooks/03.
 
     Examples
@@ -113,6 +130,11 @@ class PointDensity:
     known_modes : tuple of float, optional
         Peaks in closed form where they are known; searched for otherwise.
 
+    Raises
+    ------
+    ValueError, TypeError
+        When it is first used, what `unnormalized` raises.
+
     Examples
     --------
     >>> density = PointDensity.optimal(GaussianPair(rho=0.8))
@@ -131,10 +153,34 @@ class PointDensity:
     def optimal(
         cls, pair: Pair, operand: Operand = "x", rounding: Rounding = "nearest"
     ) -> PointDensity:
-        """l* = (f w)^(1/3) / Z: the density that minimises the product's error ([1]).
+        r"""The density that minimises the product's error ([1]).
 
-        With rounding="feedback" w is `Pair.feedback_weight`: for elliptical laws the weight at
-        rho = 0 times 1 - |rho|, so that l* has one peak at every rho (derived in notebooks/08).
+        .. math:: \lambda^\star = (f w)^{1/3} / Z
+
+        Parameters
+        ----------
+        pair : Pair
+            Joint law of (X, Y).
+        operand : {"x", "y"}
+            Which of the two is coded.
+        rounding : {"nearest", "feedback"}
+            "feedback": w is `Pair.feedback_weight`, for elliptical laws the weight at rho = 0 times
+            1 - |rho|, so that l* has one peak at every rho (derived in notebooks/08).
+
+        Returns
+        -------
+        PointDensity
+
+        Raises
+        ------
+        ValueError
+            If E[X^2 Y^2] is infinite, or operand or rounding is unknown.
+
+        Examples
+        --------
+        >>> density = PointDensity.optimal(GaussianPair(rho=0.8))
+        >>> [round(u, 4) for u in density.modes]
+        [-1.199, 1.199]
         """
         if not np.isfinite(pair.unit()[0].mean_square_product):
             raise ValueError(f"l* needs a finite E[X^2 Y^2] to be integrable; {pair!r} has none")
@@ -148,7 +194,31 @@ class PointDensity:
 
     @classmethod
     def mse(cls, pair: Pair, operand: Operand = "x") -> PointDensity:
-        """f^(1/3) / Z: the density that minimises the entries' own error (Panter-Dite; w = 1)."""
+        r"""The density that minimises the entries' own error (Panter-Dite; w = 1).
+
+        .. math:: \lambda = f^{1/3} / Z
+
+        Parameters
+        ----------
+        pair : Pair
+            Joint law of (X, Y).
+        operand : {"x", "y"}
+            Which of the two is coded.
+
+        Returns
+        -------
+        PointDensity
+
+        Raises
+        ------
+        ValueError
+            If operand is unknown.
+
+        Examples
+        --------
+        >>> PointDensity.mse(GaussianPair(rho=0.8)).modes
+        (0.0,)
+        """
         peaks = (0.0,) if isinstance(pair, GaussianPair) else None
         return cls._cube_root(pair, operand, None, peaks)
 
@@ -179,23 +249,72 @@ class PointDensity:
 
     @property
     def normalizer(self) -> float:
-        """int unnormalized du, by Gauss-Legendre on panels graded towards 0."""
+        """The integral of `unnormalized`, by Gauss-Legendre on panels graded towards 0.
+
+        Examples
+        --------
+        >>> density = PointDensity.optimal(GaussianPair(rho=0.8))
+        >>> density.normalizer > 0
+        True
+        """
         return float(self._cumulative[-1])
 
     def cdf(self, u: ArrayLike) -> FloatArray:
-        """F(u) = int_{-inf}^u l, at u in standard deviations (absolute error about 1e-14)."""
+        r"""The share of centres at or below u.
+
+        .. math:: F(u) = \int_{-\infty}^u \lambda
+
+        Parameters
+        ----------
+        u : array_like, any shape
+            In standard deviations.
+
+        Returns
+        -------
+        ndarray, the shape of u
+            To about 1e-14.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If u does not hold real numbers.
+
+        Examples
+        --------
+        >>> density = PointDensity.optimal(GaussianPair(rho=0.8))
+        >>> density.cdf([-1.0, 0.0]).round(4)
+        array([0.3481, 0.5   ])
+        """
         u = np.clip(np.asarray(u, dtype=np.float64), self._edges[0], self._edges[-1])
         panel = np.clip(np.searchsorted(self._edges, u, side="right") - 1, 0, self._edges.size - 2)
         left = self._edges[panel]
         return (self._cumulative[panel] + self._integral(left, u)) / self.normalizer
 
     def ppf(self, p: ArrayLike) -> FloatArray:
-        """F^-1(p) in standard deviations, 0 < p < 1, by safeguarded Newton steps.
+        """The place below which a share p of the centres lies, by safeguarded Newton steps.
+
+        .. math:: F^{-1}(p)
+
+        Parameters
+        ----------
+        p : array_like, any shape
+            Shares, 0 < p < 1.
+
+        Returns
+        -------
+        ndarray, the shape of p
+            In standard deviations.
 
         Raises
         ------
         ValueError
-            If a probability is not strictly between 0 and 1.
+            If a share is not strictly between 0 and 1.
+
+        Examples
+        --------
+        >>> density = PointDensity.optimal(GaussianPair(rho=0.8))
+        >>> density.ppf([0.25, 0.75]).round(4)
+        array([-1.5898,  1.5898])
         """
         p = np.asarray(p, dtype=np.float64)
         if not np.all((p > 0) & (p < 1)):
@@ -219,13 +338,59 @@ class PointDensity:
         return u
 
     def centers(self, n_levels: int) -> FloatArray:
-        """sigma F^-1((i + 1/2) / K), i = 0 .. K - 1: the compander's, in the data's own unit."""
+        r"""The compander's centres, in the data's own unit.
+
+        .. math:: c_i = \sigma F^{-1}((i + 1/2) / K), \qquad i = 0, ..., K - 1
+
+        Parameters
+        ----------
+        n_levels : int
+            K.
+
+        Returns
+        -------
+        ndarray, shape (K,)
+            Increasing.
+
+        Raises
+        ------
+        ValueError
+            If n_levels is below 1.
+
+        Examples
+        --------
+        >>> density = PointDensity.optimal(GaussianPair(rho=0.8))
+        >>> density.centers(4).round(4)
+        array([-2.4765, -0.8365,  0.8365,  2.4765])
+        """
         return self.scale * self.ppf((np.arange(n_levels) + 0.5) / n_levels)
 
     def integrate(self, integrand: Callable[[FloatArray], FloatArray]) -> float:
-        """int integrand(u) du over the support; infinite where an octave outweighs the last.
+        r"""The integral of a function of u over the support.
 
-        For an integrand as smooth as l, with tails that may be much heavier (a power of u).
+        .. math:: \int \mathrm{integrand}(u)\, du
+
+        Parameters
+        ----------
+        integrand : callable
+            Of an ndarray of any shape, to one of its shape; as smooth as l, with tails that may be
+            much heavier (a power of u).
+
+        Returns
+        -------
+        float
+            Infinite where an octave outweighs the last.
+
+        Raises
+        ------
+        ValueError, TypeError
+            What the integrand raises.
+
+        Examples
+        --------
+        >>> density = PointDensity.optimal(GaussianPair(rho=0.8))
+        >>> round(density.integrate(density), 12)
+        1.0
         """
         reach = max(-self._edges[0], self._edges[-1])
         octaves = reach * 2.0 ** np.arange(1, 60)
@@ -242,7 +407,14 @@ class PointDensity:
 
     @cached_property
     def modes(self) -> tuple[float, ...]:
-        """Positions of the local maxima, in standard deviations, increasing."""
+        """Positions of the local maxima, in standard deviations, increasing.
+
+        Examples
+        --------
+        >>> density = PointDensity.optimal(GaussianPair(rho=0.8))
+        >>> [round(u, 4) for u in density.modes]
+        [-1.199, 1.199]
+        """
         if self.known_modes is not None:
             return self.known_modes
         from scipy.optimize import minimize_scalar

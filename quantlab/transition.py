@@ -35,6 +35,11 @@ def critical_rho(family: Callable[[float], Pair] = GaussianPair, operand: Operan
     float
         rho to about 1e-8; 0.0 if l* dips for every rho > 0, NaN if it never does.
 
+    Raises
+    ------
+    ValueError
+        If operand is unknown; what `family` raises.
+
     Notes
     -----
     1/sqrt(3) for every elliptical law (derived in notebooks/03). The curvature is extrapolated
@@ -159,6 +164,11 @@ def worst_rho(family: Callable[[float], Pair] = GaussianPair) -> float:
     -------
     float
         rho in [0, 1], to about 1e-7: a maximum is flat.
+
+    Raises
+    ------
+    ValueError, TypeError
+        What `family` raises.
 
     Notes
     -----

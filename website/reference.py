@@ -12,6 +12,7 @@ from typing import Any
 
 import quantlab as ql
 from quantlab.design.formats import Format
+from quantlab.formats import GroupFormat
 
 #: The rooms of the package, in the order of its one sentence, and the modules that are theirs.
 ROOMS = {
@@ -19,7 +20,7 @@ ROOMS = {
     "The point density and its transition": ("density", "transition"),
     "Codebooks": ("codebook", "design"),
     "Schemes for two matrices": ("scheme", "balancing"),
-    "Codes and products": ("codes", "blocks", "gemm"),
+    "Codes and products": ("codes", "blocks", "formats", "gemm"),
     "The error of the product": ("distortion", "measure", "report", "limits"),
 }
 #: What a constant is: constants have no docstring of their own.
@@ -55,6 +56,28 @@ codebooks, each scaled by its own operand. `levels(n_levels)` gives the bare lev
 >>> ql.FORMATS["fp4_e2m1"].levels(16)[7:] * 6
 array([0. , 0.5, 1. , 1.5, 2. , 3. , 4. , 6. ])
 """,
+    "GROUP_FORMATS": r"""Formats by name in which a group of entries shares a scale.
+
+.. math:: \hat A_{il} = s_{ib} q_{il} + o_{ib}, \qquad b = \lfloor l / g \rfloor
+
+`encode(matrix, operand)` codes a (m, k), or b (k, n) as operand "y"; `bits(shape, operand)` is
+what an entry then takes, scales included.
+
+>>> import quantlab as ql
+>>> a, b = ql.GaussianPair(rho=0.0).sample_matrices(8, 64, 8)
+>>> mxfp4 = ql.GROUP_FORMATS["mxfp4"]
+>>> (mxfp4.encode(a, "x") @ mxfp4.encode(b, "y")).shape
+(8, 8)
+>>> mxfp4.bits((8, 64))
+4.25
+""",
+}
+#: The room of a constant.
+_HOME = {
+    "CRITICAL_RHO": "transition",
+    "DESIGNS": "design",
+    "FORMATS": "design",
+    "GROUP_FORMATS": "formats",
 }
 #: How a docstring names a source, and its key in references.bib.
 SOURCES = {
@@ -65,6 +88,9 @@ SOURCES = {
     "arXiv 2305.14314": "dettmers2023",
     "arXiv 2209.05433": "micikevicius2022",
     "arXiv 2004.09602": "wu2020",
+    "arXiv 2210.17323": "frantar2022",
+    "arXiv 2509.25149": "nvidia2025",
+    "OCP Microscaling Formats (MX) Specification 1.0": "ocp2023",
     "Max, IRE Trans. IT-6 (1960)": "max1960",
 }
 _OPENING = """Reference
@@ -83,6 +109,9 @@ def write(folder: Path, notebooks: Iterable[Path]) -> None:
     """Write index.md's table and a page for each name of `quantlab.__all__` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     derived = uses(notebooks)
+    known = {module for modules in ROOMS.values() for module in modules}
+    if homeless := [name for name in ql.__all__ if module_of(name) not in known]:
+        raise ValueError(f"no room of the reference holds {', '.join(homeless)}")
     chapters = []
     for room, modules in ROOMS.items():
         names = [name for name in ql.__all__ if module_of(name) in modules]
@@ -98,9 +127,7 @@ def write(folder: Path, notebooks: Iterable[Path]) -> None:
 
 def module_of(name: str) -> str:
     """The room of a public name: the module under quantlab that it comes from."""
-    value = getattr(ql, name)
-    known = {"CRITICAL_RHO": "transition", "DESIGNS": "design", "FORMATS": "design"}
-    return known.get(name) or value.__module__.split(".")[1]
+    return _HOME.get(name) or getattr(ql, name).__module__.split(".")[1]
 
 
 def summary(name: str) -> str:
@@ -232,6 +259,12 @@ def _entries(values: Mapping[str, Any]) -> str:
             bits = "any" if each.bits is None else f"{min(each.bits)} to {max(each.bits)}"
             bits = bits if each.bits is None or len(each.bits) > 1 else str(each.bits[0])
             rows.append((f"``{name}``", bits, each.scaling, _linked(each.source)))
+    elif all(isinstance(each, GroupFormat) for each in values.values()):
+        head, rows = "name, written, bits of a code, group, source", []
+        for name, each in values.items():
+            group = "row or column" if each.group is None else str(each.group)
+            source = _linked(each.source)
+            rows.append((f"``{name}``", each.label, str(each.code_bits), group, source))
     else:
         head, rows = "name, made by", []
         for name, each in values.items():

@@ -124,7 +124,34 @@ class CodedMatrix:
         scale: ArrayLike | None = None,
         group: int | None = None,
     ) -> CodedMatrix:
-        """Wrap packed codes, uint8 (rows, ceil(columns bits / 8)); checked as by `CodedMatrix`."""
+        """Wrap packed codes without a copy.
+
+        Parameters
+        ----------
+        packed : ndarray of uint8, shape (rows, ceil(columns bits / 8))
+            Each row a stream of codes, least significant bit first.
+        shape : (int, int)
+            (rows, columns).
+        codebook : Codebook
+            At most 256 levels.
+        scale, group
+            As in `CodedMatrix`.
+
+        Returns
+        -------
+        CodedMatrix
+
+        Raises
+        ------
+        ValueError, TypeError
+            If packed has another shape or type, a code is K or more, or a scale does not fit.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> CodedMatrix.from_packed(coded.packed, (1, 3), coded.codebook).decode()
+        array([[-1.,  0.,  1.]], dtype=float32)
+        """
         rows, columns = (check.count(size, "shape") for size in shape)
         array = np.asarray(packed)
         expected = (rows, packed_width(columns, codebook.bits))
@@ -180,21 +207,52 @@ class CodedMatrix:
 
     @property
     def bits(self) -> int:
-        """Bits of one code, packed."""
+        """Bits of one code, packed.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.bits
+        2
+        """
         return self.codebook.bits
 
     @property
     def is_packed(self) -> bool:
+        """Whether the codes are held packed, `bits` bits each, and not a byte each.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.is_packed, coded.pack().is_packed
+        (False, True)
+        """
         return self._held_bits < 8
 
     @property
     def codes(self) -> NDArray[np.uint8]:
-        """Codes, uint8 (rows, columns); a new array where they are held packed."""
+        """Codes, uint8 of shape (rows, columns); a new array where they are held packed.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.codes
+        array([[0, 1, 2]], dtype=uint8)
+        """
         return self._data if self._held_bits == 8 else self._rows(0, self.shape[0])
 
     @property
     def packed(self) -> NDArray[np.uint8]:
-        """Packed codes, uint8 (rows, ceil(columns bits / 8)); a new array where held unpacked."""
+        """Packed codes, uint8 of shape (rows, ceil(columns bits / 8)).
+
+        A new array where they are held unpacked.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.packed
+        array([[36]], dtype=uint8)
+        """
         if self._held_bits == self.bits:
             return self._data
         from quantlab.codes.kernels import pack_kernel
@@ -205,16 +263,42 @@ class CodedMatrix:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, the codebook aside."""
+        """Bytes held, the codebook aside.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.nbytes, coded.pack().nbytes
+        (3, 1)
+        """
         return self._data.nbytes + (0 if self.scale is None else self.scale.nbytes)
 
     def pack(self) -> CodedMatrix:
-        """The same matrix, held packed: `bits` bits an entry."""
+        """The same matrix, held packed: `bits` bits an entry.
+
+        Returns
+        -------
+        CodedMatrix
+            Whose `packed` is of shape (rows, ceil(columns bits / 8)).
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.pack().nbytes
+        1
+        """
         return self._like(self.packed, self.bits, self.shape)
 
     @property
     def T(self) -> CodedMatrix:
-        """The transpose, held as this is; its scales go along."""
+        """The transpose, of shape (columns, rows), held as this is; its scales go along.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.T.shape
+        (3, 1)
+        """
         coded = self._like(contiguous(self.codes.T), 8, self.shape[::-1])
         if self.scale is not None:
             coded.scale = contiguous(self.scale.T)
@@ -256,19 +340,88 @@ class CodedMatrix:
         return _LATER["matmul"](other, self)
 
     def to(self, device: Any) -> CodedMatrix:
-        """The same codes held as torch tensors on `device` ("cuda", "cuda:1", "cpu", ...).
+        """The same codes held as torch tensors on a device.
 
         `codes`, `packed`, `decode` and products of the result are tensors there; its `numpy()`
         comes back.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            "cuda", "cuda:1", "cpu", ...
+
+        Returns
+        -------
+        DeviceCodedMatrix
+            Of the same shape (rows, columns).
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed.
+        RuntimeError
+            If there is no such device.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.to("cpu").decode()  # doctest: +SKIP
+        tensor([[-1.,  0.,  1.]])
         """
         return _LATER["to_device"](self, device)
 
     def decode(self, dtype: DTypeLike = np.float32) -> NDArray:
-        """centers[codes] * scale as `dtype`, C-ordered (rows, columns)."""
+        r"""The matrix that the codes stand for.
+
+        .. math:: \hat A_{ij} = c_{\mathrm{code}(i, j)}\, s_{ij}
+
+        Parameters
+        ----------
+        dtype : dtype
+            float32 unless said otherwise.
+
+        Returns
+        -------
+        ndarray of dtype, shape (rows, columns), C-ordered
+
+        Raises
+        ------
+        TypeError
+            If dtype is none of numpy's.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.decode()
+        array([[-1.,  0.,  1.]], dtype=float32)
+        """
         return self.decode_rows(0, self.shape[0], dtype)
 
     def decode_rows(self, start: int, stop: int, dtype: DTypeLike = np.float32) -> NDArray:
-        """Rows start .. stop - 1 of `decode`."""
+        """Some rows of `decode`, without the others.
+
+        Parameters
+        ----------
+        start, stop : int
+            Rows start .. stop - 1, of those that are there.
+        dtype : dtype
+            float32 unless said otherwise.
+
+        Returns
+        -------
+        ndarray of dtype, shape (stop - start, columns)
+
+        Raises
+        ------
+        ValueError
+            If stop is below start.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> coded.decode_rows(0, 1)
+        array([[-1.,  0.,  1.]], dtype=float32)
+        """
         kind = np.dtype(dtype)
         if kind not in (np.float32, np.float64):
             return self.decode_rows(start, stop, np.float64).astype(kind)
@@ -305,18 +458,59 @@ class CodedMatrix:
         return codes
 
     def save(self, path: str | Path) -> None:
-        """Write safetensors that explain themselves; see quantlab.codes.storage.
+        """Write safetensors that explain themselves: the header says the layout in words.
+
+        Parameters
+        ----------
+        path : path
+            The file; see quantlab.codes.storage for what it holds.
 
         Raises
         ------
         FileNotFoundError
             If the folder is not there.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     coded.save(f"{folder}/a.safetensors")
+        ...     CodedMatrix.load(f"{folder}/a.safetensors").decode()
+        array([[-1.,  0.,  1.]], dtype=float32)
         """
         storage.write(path, self.packed, self.codebook, self.scale, self.group, self.shape)
 
     @classmethod
     def load(cls, path: str | Path) -> CodedMatrix:
-        """Read what `save` wrote, packed; ValueError if the file holds something else."""
+        """Read what `save` wrote, packed.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        CodedMatrix
+            Of the shape that was saved.
+
+        Raises
+        ------
+        ValueError
+            If the file holds something else; it is named, and what is wrong with it.
+        OSError
+            If there is no such file.
+
+        Examples
+        --------
+        >>> coded = CodedMatrix([[0, 1, 2]], Codebook([-1.0, 0.0, 1.0]))
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     coded.save(f"{folder}/a.safetensors")
+        ...     CodedMatrix.load(f"{folder}/a.safetensors").is_packed
+        True
+        """
         with storage.named(path):
             return cls.from_packed(*storage.read(path))
 

@@ -44,7 +44,14 @@ class NormalMixture(Pair):
     @property
     @abstractmethod
     def components(self) -> Components:
-        """Masses (sum 1), scales (mean square 1) and correlations, each of shape (N,)."""
+        """Masses (sum 1), scales (mean square 1) and correlations, each of shape (N,).
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8).components.rhos
+        array([0.8])
+        """
 
     @abstractmethod
     def _draw(self, k: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
@@ -157,6 +164,29 @@ class NormalMixture(Pair):
 
         with z, g, h independent standard normal. Column l of a and row l of b share z_l and the
         component, hence s_l and r_l: what makes the pair dependent at every (i, j) at once.
+
+        Parameters
+        ----------
+        m, k, n : int
+            Sizes, at least 1.
+        rng : int or numpy.random.Generator
+            A seed, or a stream that goes on.
+
+        Returns
+        -------
+        (ndarray, ndarray) of float32, shapes (m, k) and (k, n)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a size is not a positive integer.
+
+        Examples
+        --------
+        >>> from quantlab import StudentTPair
+        >>> a, b = StudentTPair(rho=0.8, nu=5).sample_matrices(4, 100, 3, rng=0)
+        >>> a.shape, b.shape
+        ((4, 100), (100, 3))
         """
         m, k, n = check.count(m, "m"), check.count(k, "k"), check.count(n, "n")
         rng = np.random.default_rng(rng)

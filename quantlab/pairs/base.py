@@ -30,7 +30,9 @@ def times_power(value: float, exponent: int) -> float:
 
 
 class Pair(ABC):
-    """The joint law of one multiplied pair (X, Y) = (A_il, B_lj).
+    r"""The joint law of one multiplied pair (X, Y) = (A_il, B_lj).
+
+    .. math:: C_{ij} = \sum_{l=1}^k A_{il} B_{lj}
 
     For every entry (i, j) of C = A B the pairs over l = 1..k are i.i.d. with this law
     (the pair-i.i.d. inner-product model, [1] Sec. 2).
@@ -51,10 +53,18 @@ class Pair(ABC):
     The fall-back needs smooth densities and, inside, |rho| <= 0.999 (1e-10 there); the laws of
     this package override it with closed forms and hold for every rho.
 
+    Choosing: `EmpiricalPair` for matrices at hand; a law whose tails are theirs otherwise.
+
     References
     ----------
     [1] Ang, Kim, Pilanci, "Optimal Scalar Quantization for Matrix Multiplication:
         Closed-Form Density and Phase Transition", arXiv 2603.19559 (2026).
+
+    Examples
+    --------
+    >>> from quantlab import GaussianPair
+    >>> isinstance(GaussianPair(rho=0.8), Pair)
+    True
     """
 
     rho: float
@@ -75,6 +85,12 @@ class Pair(ABC):
         (Pair, int, int)
             The law of (X / 2^e_x, Y / 2^e_y), with deviations in [1, 2), and e_x, e_y; itself and
             zeros unless `has_free_scale`.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8, sigma_x=12.0).unit()
+        (GaussianPair(rho=0.8, sigma_x=1.5, sigma_y=1.0), 3, 0)
         """
         if not (self.has_free_scale and is_dataclass(self)):
             return self, 0, 0
@@ -92,27 +108,117 @@ class Pair(ABC):
 
     @abstractmethod
     def pdf(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
-        """Marginal density of the operand at `x` (the data's own unit)."""
+        r"""Marginal density of one operand.
+
+        .. math:: f_X(x) \quad\text{or}\quad f_Y(y)
+
+        Parameters
+        ----------
+        x : array_like, any shape
+            Values in the data's own unit.
+        operand : {"x", "y"}
+            Which of the two is meant.
+
+        Returns
+        -------
+        ndarray, the shape of x
+            Per unit of the data.
+
+        Raises
+        ------
+        ValueError
+            If the operand is neither "x" nor "y".
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8, sigma_x=2.0).pdf([0.0, 2.0]).round(4)
+        array([0.1995, 0.121 ])
+        """
 
     @abstractmethod
     def weight(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
-        """w_X(x) = E[Y^2 | X = x] (operand "x"), or w_Y(y) = E[X^2 | Y = y] (operand "y")."""
+        r"""What a squared error at x costs the product.
+
+        .. math:: w_X(x) = E[Y^2 \mid X = x], \qquad w_Y(y) = E[X^2 \mid Y = y]
+
+        Parameters
+        ----------
+        x : array_like, any shape
+            Values in the data's own unit.
+        operand : {"x", "y"}
+            Which of the two is meant.
+
+        Returns
+        -------
+        ndarray, the shape of x
+            In the other operand's unit, squared. Derived in notebooks/01.
+
+        Raises
+        ------
+        ValueError
+            If the operand is neither "x" nor "y".
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8).weight([0.0, 2.0]).round(4)
+        array([0.36, 2.92])
+        """
 
     @abstractmethod
     def sample_matrices(
         self, m: int, k: int, n: int, rng: int | np.random.Generator = 0
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Draw float32 a (m, k), b (k, n) in which every pair (A_il, B_lj) has this law."""
+        """Draw matrices in which every pair (A_il, B_lj) has this law.
+
+        Parameters
+        ----------
+        m, k, n : int
+            Sizes, at least 1.
+        rng : int or numpy.random.Generator
+            A seed, or a stream that goes on.
+
+        Returns
+        -------
+        (ndarray, ndarray) of float32, shapes (m, k) and (k, n)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a size is not a positive integer.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(4, 100, 3, rng=0)
+        >>> a.shape, b.shape
+        ((4, 100), (100, 3))
+        """
 
     @property
     @abstractmethod
     def mean_product(self) -> float:
-        """E[XY]."""
+        """E[XY].
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8, sigma_x=2.0).mean_product
+        1.6
+        """
 
     @property
     @abstractmethod
     def mean_square_product(self) -> float:
-        """E[X^2 Y^2]."""
+        """E[X^2 Y^2]; infinite where tails are too heavy for it.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> round(GaussianPair(rho=0.8).mean_square_product, 12)
+        2.28
+        """
 
     def feedback_weight(self, x: ArrayLike, operand: Operand = "x") -> FloatArray:
         r"""What a squared error at x costs under rounding with feedback, as m, k and n grow.
@@ -122,6 +228,30 @@ class Pair(ABC):
         where column l of A and row l of B share what makes their entries dependent (z, the scale;
         see `sample_matrices`): errors along what all columns of B share are steered away, and the
         rest of E[Y^2 | X = x] remains. Derived in notebooks/08.
+
+        Parameters
+        ----------
+        x : array_like, any shape
+            Values in the data's own unit.
+        operand : {"x", "y"}
+            Which of the two is meant.
+
+        Returns
+        -------
+        ndarray, the shape of x
+
+        Raises
+        ------
+        ValueError
+            If the operand is neither "x" nor "y".
+        NotImplementedError
+            Where no shared part is known, as for two given matrices.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8).feedback_weight([0.0, 2.0]).round(4)
+        array([0.2, 0.2])
         """
         raise NotImplementedError(
             f"{type(self).__name__} defines no feedback_weight: it is known for laws whose "
@@ -129,30 +259,97 @@ class Pair(ABC):
         )
 
     def joint_pdf(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
-        """Joint density at (x, y), broadcast."""
+        """Joint density of (X, Y).
+
+        .. math:: f(x, y)
+
+        Parameters
+        ----------
+        x, y : array_like, shapes that broadcast
+            Values in the data's own unit.
+
+        Returns
+        -------
+        ndarray, the broadcast shape
+
+        Raises
+        ------
+        ValueError
+            If |rho| = 1: the pair lies on a line.
+        NotImplementedError
+            If the law gives none.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8).joint_pdf(0.0, [0.0, 1.0]).round(4)
+        array([0.2653, 0.0661])
+        """
         raise NotImplementedError(
             f"{type(self).__name__} defines no joint_pdf, which exact errors and designs need"
         )
 
     def peaks(self, operand: Operand = "x") -> tuple[float, ...] | None:
-        """Peaks of l* in standard deviations where the law knows them; None: search."""
+        r"""Peaks of the best point density l*, in standard deviations.
+
+        .. math:: (\lambda^\star)'(u) = 0, \qquad \lambda^\star \propto (f w)^{1/3}
+
+        Parameters
+        ----------
+        operand : {"x", "y"}
+            Which of the two is meant.
+
+        Returns
+        -------
+        tuple of float, or None
+            Increasing, (0,) up to the critical correlation; None where the law does not know them:
+            `PointDensity.modes` searches.
+
+        Raises
+        ------
+        ValueError
+            If the operand is neither "x" nor "y".
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> [round(u, 4) for u in GaussianPair(rho=0.8).peaks()]
+        [-1.199, 1.199]
+        """
         return None
 
     def cell_moments(
         self, thresholds: ArrayLike, operand: Operand = "x", *, weighted: bool = False
     ) -> FloatArray:
-        """Mass int g dx and first moment int x g dx of each cell; g = f or, weighted, g = f w.
+        r"""Mass and first moment of each cell of one operand.
+
+        .. math:: \int_{\mathrm{cell}\ i} g\,dx, \quad \int_{\mathrm{cell}\ i} x\, g\,dx,
+                  \qquad g = f \ \text{or}\ f w
 
         Parameters
         ----------
         thresholds : array_like, shape (K - 1,)
             Increasing; the data's own unit.
         operand : {"x", "y"}
+            Which of the two is meant.
         weighted : bool
+            g = f w, and not f.
 
         Returns
         -------
         ndarray, shape (2, K)
+
+        Raises
+        ------
+        ValueError
+            If the operand is neither "x" nor "y".
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8).cell_moments([0.0]).round(4)
+        array([[ 0.5   ,  0.5   ],
+               [-0.3989,  0.3989]])
         """
         t = np.asarray(thresholds, dtype=np.float64)
         edges, x, density = self._mass_nodes(t, operand, np.empty(0))
@@ -164,7 +361,12 @@ class Pair(ABC):
     def conditional_cells(
         self, x: ArrayLike, thresholds: ArrayLike, operand: Operand = "x"
     ) -> tuple[FloatArray, FloatArray]:
-        """P(Y in cell j | X = x_i) and E[Y; Y in cell j | X = x_i] (X and Y swapped for "y").
+        r"""Mass and first moment of the other operand's cells, given values of this one.
+
+        .. math:: P(Y \in \mathrm{cell}\ j \mid X = x_i), \quad
+                  E[Y;\, Y \in \mathrm{cell}\ j \mid X = x_i]
+
+        with X and Y swapped for "y".
 
         Parameters
         ----------
@@ -178,6 +380,18 @@ class Pair(ABC):
         Returns
         -------
         (ndarray, ndarray), each of shape (I, K)
+
+        Raises
+        ------
+        NotImplementedError
+            If the law has neither a closed form nor a `joint_pdf`.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> mass, first = GaussianPair(rho=0.8).conditional_cells([1.0], [0.0])
+        >>> mass.round(4), first.round(4)
+        (array([[0.0912, 0.9088]]), array([[-0.0254,  0.8254]]))
         """
         x, t = np.asarray(x, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
         other: Operand = "y" if operand == "x" else "x"
@@ -202,15 +416,32 @@ class Pair(ABC):
     def joint_cells(
         self, thresholds_x: ArrayLike, thresholds_y: ArrayLike
     ) -> tuple[FloatArray, FloatArray]:
-        """P(X in cell i, Y in cell j) and E[XY; X in cell i, Y in cell j].
+        r"""Mass and product moment of each pair of cells.
+
+        .. math:: P(X \in \mathrm{cell}\ i, Y \in \mathrm{cell}\ j), \quad
+                  E[XY;\, X \in \mathrm{cell}\ i, Y \in \mathrm{cell}\ j]
 
         Parameters
         ----------
         thresholds_x, thresholds_y : array_like, shapes (K_X - 1,) and (K_Y - 1,)
+            Increasing; the data's own unit.
 
         Returns
         -------
         (ndarray, ndarray), each of shape (K_X, K_Y)
+
+        Raises
+        ------
+        NotImplementedError
+            If the law has neither a closed form nor a `joint_pdf`.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> mass, product = GaussianPair(rho=0.8).joint_cells([0.0], [0.0])
+        >>> mass.round(4)
+        array([[0.3976, 0.1024],
+               [0.1024, 0.3976]])
         """
         t_x = np.asarray(thresholds_x, dtype=np.float64)
         t_y = np.asarray(thresholds_y, dtype=np.float64)
@@ -244,15 +475,83 @@ class Pair(ABC):
         return cells[..., 0], slope * cells[..., 1]
 
     def sigma(self, operand: Operand = "x") -> float:
-        """Standard deviation of one operand."""
+        """Standard deviation of one operand.
+
+        Parameters
+        ----------
+        operand : {"x", "y"}
+            Which of the two is meant.
+
+        Returns
+        -------
+        float
+            In the data's own unit.
+
+        Raises
+        ------
+        ValueError
+            If the operand is neither "x" nor "y".
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8, sigma_y=3.0).sigma("y")
+        3.0
+        """
         return self.sigma_x if check.operand(operand) == "x" else self.sigma_y
 
     def support(self, operand: Operand = "x") -> tuple[float, float]:
-        """Interval that carries the operand's law (the data's own unit); infinite by default."""
+        """Interval that carries one operand's law; infinite by default.
+
+        Parameters
+        ----------
+        operand : {"x", "y"}
+            Which of the two is meant.
+
+        Returns
+        -------
+        (float, float)
+            In the data's own unit.
+
+        Raises
+        ------
+        ValueError
+            If the operand is neither "x" nor "y".
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8).support()
+        (-inf, inf)
+        """
         return -np.inf, np.inf
 
     def energy(self, inner_dim: int) -> float:
-        """E[C_ij^2] = k E[X^2 Y^2] + k (k-1) E[XY]^2, what `nmse` divides by."""
+        """Mean square of an entry of the product, what `nmse` divides by.
+
+        .. math:: E[C_{ij}^2] = k E[X^2 Y^2] + k (k - 1) E[XY]^2
+
+        Parameters
+        ----------
+        inner_dim : int
+            k.
+
+        Returns
+        -------
+        float
+            In the unit of C squared.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If inner_dim is not a positive integer.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> round(GaussianPair(rho=0.8).energy(256), 6)
+        42362.88
+        """
         k = check.count(inner_dim, "inner_dim")
         law, e_x, e_y = self.unit()
         square = law.mean_product * law.mean_product

@@ -36,10 +36,33 @@ class EllipticalPair(NormalMixture):
 
     @abstractmethod
     def score(self, u: ArrayLike) -> FloatArray:
-        """g(u) = -u d/du log f(u), at u in standard deviations."""
+        r"""How steeply the density falls, by factors.
+
+        .. math:: g(u) = -u \frac{d}{du} \log f(u)
+
+        Parameters
+        ----------
+        u : array_like, any shape
+            Values in standard deviations.
+
+        Returns
+        -------
+        ndarray, the shape of u
+            Beyond the critical correlation the peaks of l* solve g(u) = 3 - 1 / rho^2.
+
+        Raises
+        ------
+        TypeError
+            If u does not hold real numbers.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair
+        >>> GaussianPair(rho=0.8).score([0.0, 2.0])
+        array([0., 4.])
+        """
 
     def peaks(self, operand: Operand = "x") -> tuple[float, ...]:
-        """Peaks of l* in standard deviations, increasing: (0,) up to the critical correlation."""
         at_peaks = level(self.rho)
         if at_peaks <= 0:
             return (0.0,)

@@ -92,7 +92,21 @@ class EmpiricalPair(Pair):
         return f"EmpiricalPair(a {self.a.shape}, b {self.b.shape}, rho={self.rho:.4f})"
 
     def unit(self) -> tuple[Self, int, int]:
-        """As for laws, where an operand's largest entry is not within 2^-30 to 2^30."""
+        """The pair at a size where its moments fit float64, and the powers of two taken out.
+
+        As for laws, where an operand's largest entry is not within 2^-30 to 2^30.
+
+        Returns
+        -------
+        (EmpiricalPair, int, int)
+            Of a / 2^e_x (m, k) and b / 2^e_y (k, n), and e_x, e_y.
+
+        Examples
+        --------
+        >>> pair = EmpiricalPair([[1.0, 2.0], [3.0, -2.0]], [[1.0, 0.0, -1.0], [2.0, 2.0, 2.0]])
+        >>> pair.unit()[1:]
+        (0, 0)
+        """
         if self._exponents == (0, 0):
             return self, 0, 0
         e_x, e_y = self._exponents
@@ -100,7 +114,14 @@ class EmpiricalPair(Pair):
 
     @property
     def inner_dim(self) -> int:
-        """k of the given matrices."""
+        """k of the given matrices.
+
+        Examples
+        --------
+        >>> pair = EmpiricalPair([[1.0, 2.0], [3.0, -2.0]], [[1.0, 0.0, -1.0], [2.0, 2.0, 2.0]])
+        >>> pair.inner_dim
+        2
+        """
         return int(self.a.shape[1])
 
     @property
@@ -115,7 +136,14 @@ class EmpiricalPair(Pair):
 
     @cached_property
     def mean_square_entry(self) -> float:
-        """Mean of C_ij^2 over the entries of C = A B, from C or from two Gram matrices."""
+        """Mean of C_ij^2 over the entries of C = A B, from C or from two Gram matrices.
+
+        Examples
+        --------
+        >>> pair = EmpiricalPair([[1.0, 2.0], [3.0, -2.0]], [[1.0, 0.0, -1.0], [2.0, 2.0, 2.0]])
+        >>> round(pair.mean_square_entry, 4)
+        19.3333
+        """
         if any(self._exponents):
             law, e_x, e_y = self.unit()
             return times_power(law.mean_square_entry, 2 * (e_x + e_y))
@@ -132,6 +160,26 @@ class EmpiricalPair(Pair):
 
         with k_0 the inner dimension of the given matrices: resampled terms of one entry share its
         i and j, which the pair-i.i.d. model of the base class leaves out.
+
+        Parameters
+        ----------
+        inner_dim : int
+            k.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError, TypeError
+            If inner_dim is not a positive integer.
+
+        Examples
+        --------
+        >>> pair = EmpiricalPair([[1.0, 2.0], [3.0, -2.0]], [[1.0, 0.0, -1.0], [2.0, 2.0, 2.0]])
+        >>> round(pair.energy(2), 4)
+        29.0
         """
         k = check.count(inner_dim, "inner_dim")
         law, e_x, e_y = self.unit()
@@ -145,10 +193,20 @@ class EmpiricalPair(Pair):
         The closed form's codebooks are symmetric about 0, and so the moments are taken about 0;
         for operands without a mean they are `rho`, `sigma_x` and `sigma_y`.
 
+        Returns
+        -------
+        GaussianPair
+
         Raises
         ------
         ValueError
             If an operand is zero everywhere.
+
+        Examples
+        --------
+        >>> pair = EmpiricalPair([[1.0, 2.0], [3.0, -2.0]], [[1.0, 0.0, -1.0], [2.0, 2.0, 2.0]])
+        >>> round(pair.gaussian().sigma_x, 4)
+        2.1213
         """
         law, e_x, e_y = self.unit()
         x, y = (float(np.sqrt(np.mean(w))) for w in (law.row_weight, law.column_weight))
@@ -161,7 +219,31 @@ class EmpiricalPair(Pair):
         return GaussianPair(rho, times_power(x, e_x), times_power(y, e_y))
 
     def histogram(self, operand: Operand = "x", bins: int = 100) -> tuple[FloatArray, FloatArray]:
-        """Density of an operand's entries over `bins` equal bins: (heights, edges)."""
+        """Density of an operand's entries over equal bins.
+
+        Parameters
+        ----------
+        operand : {"x", "y"}
+            a's entries or b's.
+        bins : int
+            How many.
+
+        Returns
+        -------
+        (ndarray, ndarray), shapes (bins,) and (bins + 1,)
+            Heights per unit of the data, and the bins' edges.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the operand is neither "x" nor "y", or bins is not a positive integer.
+
+        Examples
+        --------
+        >>> pair = EmpiricalPair([[1.0, 2.0], [3.0, -2.0]], [[1.0, 0.0, -1.0], [2.0, 2.0, 2.0]])
+        >>> pair.histogram("y", bins=3)[0].round(4)
+        array([0.1667, 0.1667, 0.6667])
+        """
         matrix = self.a if check.operand(operand) == "x" else self.b
         return np.histogram(matrix, bins=check.count(bins, "bins"), density=True)
 
@@ -176,7 +258,35 @@ class EmpiricalPair(Pair):
     def cell_moments(
         self, thresholds: ArrayLike, operand: Operand = "x", *, weighted: bool = False
     ) -> FloatArray:
-        """As for laws, from the entries themselves: no estimate."""
+        r"""As for laws, from the entries themselves: no estimate.
+
+        .. math:: \frac{1}{mk} \sum_{A_{il} \in \mathrm{cell}} (1, A_{il}) \cdot (1\ \text{or}\ w_l)
+
+        Parameters
+        ----------
+        thresholds : array_like, shape (K - 1,)
+            Increasing; the data's own unit.
+        operand : {"x", "y"}
+            a's entries or b's.
+        weighted : bool
+            Each entry times its weight.
+
+        Returns
+        -------
+        ndarray, shape (2, K)
+
+        Raises
+        ------
+        ValueError
+            If the operand is neither "x" nor "y".
+
+        Examples
+        --------
+        >>> pair = EmpiricalPair([[1.0, 2.0], [3.0, -2.0]], [[1.0, 0.0, -1.0], [2.0, 2.0, 2.0]])
+        >>> pair.cell_moments([0.0])
+        array([[ 0.25,  0.75],
+               [-0.5 ,  1.5 ]])
+        """
         values, *sums = self._sorted[check.operand(operand)]
         ends = np.searchsorted(values, np.asarray(thresholds, dtype=np.float64), side="right")
         ends = np.concatenate([[0], ends, [values.size]])
@@ -216,6 +326,29 @@ class EmpiricalPair(Pair):
         """Resample with replacement: k indices l for both matrices at once, m rows, n columns.
 
         A column of a stays with its row of b, and so pairs keep their joint law.
+
+        Parameters
+        ----------
+        m, k, n : int
+            Sizes, at least 1.
+        rng : int or numpy.random.Generator
+            A seed, or a stream that goes on.
+
+        Returns
+        -------
+        (ndarray, ndarray) of float32, shapes (m, k) and (k, n)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a size is not a positive integer.
+
+        Examples
+        --------
+        >>> pair = EmpiricalPair([[1.0, 2.0], [3.0, -2.0]], [[1.0, 0.0, -1.0], [2.0, 2.0, 2.0]])
+        >>> a, b = pair.sample_matrices(4, 5, 6)
+        >>> a.shape, b.shape
+        ((4, 5), (5, 6))
         """
         m, k, n = check.count(m, "m"), check.count(k, "k"), check.count(n, "n")
         rng = np.random.default_rng(rng)

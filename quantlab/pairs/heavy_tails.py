@@ -79,7 +79,7 @@ class LaplacePair(EllipticalPair):
         return other**2 * ((self.rho * u) ** 2 + (1 - self.rho**2) * noise)
 
     def joint_pdf(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
-        """Infinite, logarithmically, at the origin: there the value is that at distance 1e-8."""
+        # infinite, logarithmically, at the origin: there the value is that at distance 1e-8
         square, peak = quadratic_form(self, x, y)
         return peak / np.pi * scipy.special.k0(np.sqrt(2 * np.maximum(square, 1e-16)))
 

@@ -119,7 +119,13 @@ class UniformCopulaPair(Pair):
 
     @property
     def copula_rho(self) -> float:
-        """r, the correlation of the normal variables behind X and Y."""
+        """r, the correlation of the normal variables behind X and Y.
+
+        Examples
+        --------
+        >>> round(UniformCopulaPair(rho=0.5).copula_rho, 4)
+        0.5176
+        """
         if abs(self.rho) == 1.0:  # 2 sin(pi / 6) rounds to less than 1
             return self.rho
         return float(2 * np.sin(np.pi * self.rho / 6))
@@ -144,7 +150,7 @@ class UniformCopulaPair(Pair):
         return float(np.sum(normal_pdf(z) * x * x * self._weight(z, 1.0)) * 0.05) * (unit * unit)
 
     def peaks(self, operand: Operand = "x") -> tuple[float, ...]:
-        """The ends of the support; none at rho = 0, where l* is flat."""
+        # the ends of the support; none at rho = 0, where l* is flat
         return (-_ROOT3, _ROOT3) if self.rho else ()
 
     def support(self, operand: Operand = "x") -> tuple[float, float]:
@@ -209,7 +215,7 @@ class UniformCopulaPair(Pair):
     def sample_matrices(
         self, m: int, k: int, n: int, rng: int | np.random.Generator = 0
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Draw float32 a (m, k), b (k, n): the copula's `GaussianPair` matrices, made uniform."""
+        # the copula's Gaussian matrices, made uniform
         a, b = GaussianPair(self.copula_rho).sample_matrices(m, k, n, rng)
         for matrix, sigma in ((a, self.sigma_x), (b, self.sigma_y)):
             scipy.special.ndtr(matrix, out=matrix)

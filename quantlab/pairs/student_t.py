@@ -74,7 +74,6 @@ class StudentTPair(EllipticalPair):
 
     @property
     def mean_square_product(self) -> float:
-        """E[X^2 Y^2]; infinite for nu <= 4."""
         if self.nu <= 4:
             return np.inf
         fourth = (self.nu - 2) / (self.nu - 4)

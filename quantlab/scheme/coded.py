@@ -35,6 +35,14 @@ class SchemeMatrix(CodedOperand):
         Whether this is A (rows, k) or B (k, rows).
     payload : ndarray of uint32, or None
         The entropy coder's words, where the scheme has codes of variable length.
+
+    Examples
+    --------
+    >>> from quantlab import GaussianPair, design_scheme
+    >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+    >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+    >>> (scheme.encode(a, "x") @ scheme.encode(b, "y")).shape
+    (64, 48)
     """
 
     def __init__(
@@ -46,7 +54,17 @@ class SchemeMatrix(CodedOperand):
 
     @property
     def bits_per_entry(self) -> float:
-        """Mean bits of an entry: those of its code, or those that the entropy coder wrote."""
+        """Mean bits of an entry: those of its code, or those that the entropy coder wrote.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> coded = scheme.encode(a, "x")
+        >>> coded.bits_per_entry
+        4.0
+        """
         if self.payload is None:
             assert isinstance(self.coder.books, IndexBooks)
             return self.coder.books.bits_per_entry
@@ -54,9 +72,18 @@ class SchemeMatrix(CodedOperand):
 
     @property
     def packed(self) -> NDArray[np.uint8]:
-        """Codes of fixed length, packed: (rows, ceil(sum of bits / 8)).
+        """Codes of fixed length, packed: uint8 of shape (rows, ceil(sum of bits / 8)).
 
         A row is a stream of its indices' codes, index 0 first, each least significant bit first.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> coded = scheme.encode(a, "x")
+        >>> coded.packed.shape
+        (64, 4)
         """
         assert isinstance(self.coder.books, IndexBooks)
         place, bits = _bit_places(self.coder.books.bits)
@@ -64,24 +91,80 @@ class SchemeMatrix(CodedOperand):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the codes, packed or entropy-coded."""
+        """Bytes of the codes, packed or entropy-coded.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> coded = scheme.encode(a, "x")
+        >>> coded.nbytes
+        256
+        """
         if self.payload is not None:
             return self.payload.nbytes
         assert isinstance(self.coder.books, IndexBooks)
         return len(self.codes) * -(-int(self.coder.books.bits.sum()) // 8)
 
     def decode(self, dtype: DTypeLike = np.float32) -> NDArray:
-        """The matrix that the codes stand for, in its own basis, of `shape`."""
+        """The matrix that the codes stand for, in its own basis.
+
+        Parameters
+        ----------
+        dtype : dtype
+            float32 unless said otherwise.
+
+        Returns
+        -------
+        ndarray of dtype, of `shape`
+
+        Raises
+        ------
+        TypeError
+            If dtype is none of numpy's.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> coded = scheme.encode(a, "x")
+        >>> coded.decode().shape
+        (64, 8)
+        """
         rows = self.coder.restored(self.coder.values(self.codes)).astype(dtype, copy=False)
         return rows if self.operand == "x" else np.ascontiguousarray(rows.T)
 
     def product(self, a: Any, b: Any) -> Any:
-        r"""C = A B from the codes, float32 (m, n).
+        r"""C = A B from the codes; `matmul` and `@` come here.
 
         .. math:: \hat C = (\hat A T) (T^{-1} \hat B)
 
         in the scheme's basis where both factors are coded by one scheme, else decoded. Codebooks
         that all indices share are multiplied as `matmul` does, on integers; others are decoded.
+
+        Parameters
+        ----------
+        a, b : SchemeMatrix, CodedMatrix or array_like, shapes (m, k) and (k, n)
+
+        Returns
+        -------
+        ndarray of float32, shape (m, n)
+
+        Raises
+        ------
+        ValueError
+            If the operands are not an "x" and a "y", or the inner dimensions differ.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> coded = scheme.encode(a, "x")
+        >>> coded.product(coded, scheme.encode(b, "y")).shape
+        (64, 48)
         """
         if isinstance(a, SchemeMatrix) and isinstance(b, SchemeMatrix):
             if (a.operand, b.operand) != ("x", "y"):

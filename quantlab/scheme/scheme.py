@@ -42,7 +42,11 @@ _LAYOUT = (
 
 @dataclass(frozen=True, eq=False)
 class Scheme:
-    """How A and B are coded for their product; made by `design_scheme`.
+    r"""How A and B are coded for their product; made by `design_scheme`.
+
+    .. math:: C = A B \approx (\hat A T)(T^{-1} \hat B)
+
+    for A (m, k) and B (k, n), in the basis T of the scheme.
 
     Attributes
     ----------
@@ -54,6 +58,14 @@ class Scheme:
         By equation (2) from the matrices that it was designed for.
     info : dict
         Settings, and the errors that the choice was made by.
+
+    Examples
+    --------
+    >>> from quantlab import GaussianPair, design_scheme
+    >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+    >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+    >>> scheme.basis, scheme.rounding in ("nearest", "feedback")
+    ('balanced', True)
     """
 
     x: Coder | None
@@ -68,7 +80,16 @@ class Scheme:
 
     @property
     def inner_dim(self) -> int:
-        """k."""
+        """k.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> scheme.inner_dim
+        8
+        """
         coder = self.x or self.y
         assert coder is not None
         return coder.inner_dim
@@ -78,17 +99,46 @@ class Scheme:
         """(x, y): mean bits of an entry's code; None where nothing is coded, or the length varies.
 
         With lengths="entropy" what was written is known of each coded matrix.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> scheme.bits_per_entry
+        (4.0, 4.0)
         """
         x, y = (None if coder is None else coder.books.bits_per_entry for coder in (self.x, self.y))
         return x, y
 
     @property
     def side_bytes(self) -> int:
-        """Bytes that products need beside the codes: centres, or steps, offsets and tables."""
+        """Bytes that products need beside the codes: centres, or steps, offsets and tables.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> scheme.side_bytes > 0
+        True
+        """
         return sum(coder.side_bytes for coder in (self.x, self.y) if coder is not None)
 
     def encode(self, matrix: ArrayLike, operand: Operand) -> SchemeMatrix:
-        """Code rows of A (m, k) as "x", or columns of B (k, n) as "y".
+        """Code rows of A, or columns of B; later ones too.
+
+        Parameters
+        ----------
+        matrix : array_like
+            A (m, k) for operand "x", B (k, n) for operand "y".
+        operand : {"x", "y"}
+            Which factor the matrix is.
+
+        Returns
+        -------
+        SchemeMatrix
+            Of the same shape.
 
         Raises
         ------
@@ -96,6 +146,14 @@ class Scheme:
             If the matrix is not valid, has another inner dimension, or its operand stays as it is.
         ImportError
             If the scheme has codes of variable length and constriction is not installed.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> scheme.encode(a, "x").shape
+        (64, 8)
         """
         coder = self.x if check.operand(operand) == "x" else self.y
         name = "a" if operand == "x" else "b"
@@ -115,10 +173,26 @@ class Scheme:
     def save(self, path: str | Path) -> None:
         """Write safetensors, readable without quantlab: the header holds the parts and the layout.
 
+        Parameters
+        ----------
+        path : path
+            The file, whole or not at all.
+
         Raises
         ------
         FileNotFoundError
             If the folder is not there.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scheme.save(f"{folder}/s.safetensors")
+        ...     Scheme.load(f"{folder}/s.safetensors").basis
+        'balanced'
         """
         from safetensors.numpy import save_file
 
@@ -138,7 +212,36 @@ class Scheme:
 
     @classmethod
     def load(cls, path: str | Path) -> Scheme:
-        """Read what `save` wrote; ValueError names the file and what is wrong with it."""
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Scheme
+
+        Raises
+        ------
+        ValueError
+            If it holds something else; the message names the file and what is wrong with it.
+        OSError
+            If there is no such file.
+
+        Examples
+        --------
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scheme.save(f"{folder}/s.safetensors")
+        ...     again = Scheme.load(f"{folder}/s.safetensors")
+        >>> bool(np.array_equal(again.encode(a, "x").codes, scheme.encode(a, "x").codes))
+        True
+        """
         from safetensors import SafetensorError, safe_open
 
         try:

@@ -75,7 +75,7 @@ function fitPictures() {
 }
 
 // a page from a file may not read others: the search shows titles, without a line of each page
-if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) {
+if (location.protocol === "file:") {
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
 
