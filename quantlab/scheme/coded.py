@@ -194,10 +194,26 @@ class SchemeMatrix(CodedOperand):
     def save(self, path: str | Path) -> None:
         """Write safetensors that explain themselves: the codes, and what decoding needs.
 
+        Parameters
+        ----------
+        path : path
+            The file.
+
         Raises
         ------
         FileNotFoundError
             If the folder is not there.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scheme.encode(a, "x").save(f"{folder}/a.safetensors")
+        ...     SchemeMatrix.load(f"{folder}/a.safetensors").shape
+        (64, 8)
         """
         storage.write(path, self)
 
@@ -205,12 +221,32 @@ class SchemeMatrix(CodedOperand):
     def load(cls, path: str | Path) -> SchemeMatrix:
         """Read what `save` wrote; its `coder` decodes and multiplies, but does not encode.
 
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        SchemeMatrix
+
         Raises
         ------
         ValueError
             Names the file and what is wrong with it.
         ImportError
             If the codes have variable length and constriction is not installed.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from quantlab import GaussianPair, design_scheme
+        >>> a, b = GaussianPair(rho=0.8).sample_matrices(64, 8, 48, rng=0)
+        >>> scheme = design_scheme((a, b), bits=4, basis="balanced", rates="equal")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scheme.encode(a, "x").save(f"{folder}/a.safetensors")
+        ...     SchemeMatrix.load(f"{folder}/a.safetensors").shape
+        (64, 8)
         """
         try:
             codes, coder, operand, payload = storage.read(path)

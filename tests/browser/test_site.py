@@ -136,7 +136,7 @@ def test_the_reference_has_formulas_and_finds_a_word(quiet_page: Page, address: 
     expect(quiet_page.locator(".formula svg").first).to_be_visible()
     assert quiet_page.locator(MATHJAX_ERRORS).count() == 0
     assert "$" not in quiet_page.evaluate(PROSE)
-    quiet_page.get_by_role("link", name="[source]").click()
+    quiet_page.locator(".viewcode-link").first.click()
     expect(quiet_page.locator("#exact_mse")).to_contain_text("def exact_mse")
 
 
