@@ -25,10 +25,12 @@ from quantlab.design import (  # isort: skip
     design_bilinear,
     design_companding,
     design_empirical,
+    design_entropy_coded,
     design_lloyd_max,
 )
 from quantlab.codes import CodedMatrix, encode  # isort: skip
 from quantlab.blocks import block_bits, encode_blocks  # isort: skip
+from quantlab.entropy import codebook_entropy, entropy_asymptotic_mse, entropy_constant  # isort: skip
 from quantlab.formats import GROUP_FORMATS  # isort: skip
 from quantlab.gemm import matmul  # isort: skip
 from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_constant  # isort: skip
@@ -65,15 +67,19 @@ __all__ = [
     "asymptotic_mse",
     "balance",
     "block_bits",
+    "codebook_entropy",
     "critical_rho",
     "design_bilinear",
     "design_companding",
     "design_empirical",
+    "design_entropy_coded",
     "design_lloyd_max",
     "design_report",
     "design_scheme",
     "encode",
     "encode_blocks",
+    "entropy_asymptotic_mse",
+    "entropy_constant",
     "exact_mse",
     "finite_size_critical_rho",
     "floor_nmse",

@@ -223,6 +223,23 @@ class PointDensity:
         return cls._cube_root(pair, operand, None, peaks)
 
     @classmethod
+    def entropy_coded(cls, pair: Pair, operand: Operand = "x") -> PointDensity:
+        r"""sqrt(w): the density that minimises the product's error at a given entropy of the codes.
+
+        Points per unit length, not a share of all points: its integral over the whole line is
+        infinite, and an entropy-coded codebook has as many points as there are. The support ends
+        where the operand is with probability 2^-40, and l is normalised on it (notebooks/09).
+        """
+        law = pair.unit()[0]
+        scale = law.sigma(operand)
+        low, high = law.support(operand)
+        reach = 1.0
+        while reach < 1e9 and _outside(law, operand, reach * scale) > 2.0**-40:
+            reach *= 1.0625
+        ends = (max(low / scale, -reach), min(high / scale, reach))
+        return cls(lambda u: np.sqrt(law.weight(u * scale, operand)), pair.sigma(operand), ends)
+
+    @classmethod
     def _cube_root(
         cls,
         pair: Pair,
@@ -472,3 +489,9 @@ class PointDensity:
         half = 0.5 * (np.asarray(right) - left)
         nodes = (0.5 * (np.asarray(right) + left))[..., None] + half[..., None] * _NODES
         return half * (self.unnormalized(nodes) @ _NODE_WEIGHTS)
+
+
+def _outside(pair: Pair, operand: Operand, magnitude: float) -> float:
+    """P(|X| > magnitude)."""
+    mass = pair.cell_moments(np.array([-magnitude, magnitude]), operand)[0]
+    return float(mass[0] + mass[2])

@@ -18,7 +18,12 @@ _DISTANCES = 2.0 ** -np.arange(3.0, 9.0)
 _RHO_TOLERANCE = 1e-10
 
 
-def critical_rho(family: Callable[[float], Pair] = GaussianPair, operand: Operand = "x") -> float:
+def critical_rho(
+    family: Callable[[float], Pair] = GaussianPair,
+    operand: Operand = "x",
+    *,
+    entropy_coded: bool = False,
+) -> float:
     r"""The correlation at which the optimal point density gains its dip at 0.
 
     .. math:: \frac{d^2}{dx^2} \log (f w) \Big|_{x = 0} = 0
@@ -29,6 +34,8 @@ def critical_rho(family: Callable[[float], Pair] = GaussianPair, operand: Operan
         rho -> Pair, with marginals symmetric about 0, for 0 <= rho < 1. ValueError from it ends
         the search: `lambda rho: IntermittentPair(rho, share=0.5)` has no |rho| > 0.5.
     operand : {"x", "y"}
+    entropy_coded : bool
+        Of the best density under entropy coding, sqrt(w): there f is left out of the equation.
 
     Returns
     -------
@@ -42,7 +49,8 @@ def critical_rho(family: Callable[[float], Pair] = GaussianPair, operand: Operan
 
     Notes
     -----
-    1/sqrt(3) for every elliptical law (derived in notebooks/03). The curvature is extrapolated
+    1/sqrt(3) for every elliptical law (derived in notebooks/03), and 0 for every elliptical law
+    under entropy coding (derived in notebooks/09). The curvature is extrapolated
     from finite distances, so that a kink of f at 0 (Laplace) does no harm.
 
     Examples
@@ -57,28 +65,32 @@ def critical_rho(family: Callable[[float], Pair] = GaussianPair, operand: Operan
 
     check.operand(operand)
     low, high = 1e-3, 1.0
-    if _curvature(family(low), operand) >= 0:
+    if _curvature(family(low), operand, entropy_coded) >= 0:
         return 0.0
     for step in range(1, 51):
         try:
-            bends_up = _curvature(family(0.02 * step * (1 - 1e-9)), operand) > 0
+            bends_up = _curvature(family(0.02 * step * (1 - 1e-9)), operand, entropy_coded) > 0
         except ValueError:
             return np.nan
         if bends_up:
             high = 0.02 * step * (1 - 1e-9)
             low = max(low, high - 0.02)
             root = brentq(
-                lambda rho: _curvature(family(rho), operand), low, high, xtol=_RHO_TOLERANCE
+                lambda rho: _curvature(family(rho), operand, entropy_coded),
+                low,
+                high,
+                xtol=_RHO_TOLERANCE,
             )
             return float(root)
     return np.nan
 
 
-def _curvature(pair: Pair, operand: Operand) -> float:
-    """Limit of (log f w (d) - log f w (0)) / d^2 as d -> 0: Neville's extrapolation."""
+def _curvature(pair: Pair, operand: Operand, entropy_coded: bool = False) -> float:
+    """Limit of (log g (d) - log g (0)) / d^2 as d -> 0, g = f w or w: Neville's extrapolation."""
     d = _DISTANCES
     x = np.concatenate([[0.0], d]) * pair.sigma(operand)
-    height = np.log(pair.pdf(x, operand) * pair.weight(x, operand))
+    weight = pair.weight(x, operand)
+    height = np.log(weight if entropy_coded else pair.pdf(x, operand) * weight)
     table = (height[1:] - height[0]) / d**2
     for order in range(1, d.size):
         table = (d[:-order] * table[1:] - d[order:] * table[:-1]) / (d[:-order] - d[order:])

@@ -9,6 +9,7 @@ from quantlab.codebook import Codebook
 from quantlab.design.bilinear import design_bilinear
 from quantlab.design.companding import design_companding
 from quantlab.design.empirical import design_empirical
+from quantlab.design.entropy_coded import design_entropy_coded
 from quantlab.design.formats import FORMATS
 from quantlab.design.lloyd_max import design_lloyd_max
 
@@ -32,5 +33,6 @@ __all__ = [
     "design_bilinear",
     "design_companding",
     "design_empirical",
+    "design_entropy_coded",
     "design_lloyd_max",
 ]
