@@ -40,7 +40,7 @@ from quantlab.transition import critical_rho, finite_size_critical_rho, worst_rh
 from quantlab.measure import MeasuredError, measure, measure_designs, measure_trials  # isort: skip
 from quantlab.report import DesignReport, design_report  # isort: skip
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CRITICAL_RHO",

@@ -111,6 +111,47 @@ def test_nothing_imports_against_the_data_flow(room: str, never: str) -> None:
     assert backwards == []
 
 
+def room_of(name: str) -> str:
+    """ "design", "dashboard/pages" or, for the package's own __init__, "quantlab"."""
+    parts = name.split(".")[1:3]
+    if not parts:
+        return "quantlab"
+    return "/".join(parts) if parts[0] == "dashboard" else parts[0]
+
+
+def arrows() -> dict[str, set[str]]:
+    """room -> rooms that it imports; the helpers `_*.py`, which any room may, are left out."""
+    found: dict[str, set[str]] = {}
+    for name in MODULES:
+        if (room := room_of(name)).startswith("_") or name == "quantlab.dashboard":
+            continue
+        others = {room_of(to) for to in imported(name) if to in MODULES} - {room, "dashboard"}
+        found.setdefault(room, set()).update(to for to in others if not to.startswith("_"))
+    return found
+
+
+def test_architecture_md_has_the_arrows_that_the_imports_have() -> None:
+    told = {}
+    for line in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 3 and cells[0].startswith("`"):
+            told[cells[0].strip("`")] = set(cells[2].split(", ")) - {""}
+    found = arrows()
+    wrong = [room for room in {*told, *found} if told.get(room) != found.get(room)]
+    assert not wrong, "\n".join(
+        f"`{room}` imports: {', '.join(sorted(found[room])) if room in found else 'it is gone'}"
+        for room in sorted(wrong)
+    )
+    order = list(told)
+    upwards = [
+        (room, to)
+        for room in told
+        for to in told[room]
+        if "/" not in room and "/" not in to and order.index(to) > order.index(room)
+    ]
+    assert not upwards, "a room stands below those that it imports"
+
+
 def test_the_reader_of_imports_sees_every_kind() -> None:
     own = set(imported("quantlab.dashboard.app"))
     assert {"asyncio", "quantlab.dashboard.state", "quantlab.dashboard.parts.controls"} <= own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+import quantlab
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -68,6 +71,30 @@ def test_constraints_pin_every_direct_dependency() -> None:
     names = {name.lower().replace("_", "-") for name in pins}
     assert pins["torch"] == "2.13.0"
     assert {name.lower() for name in promised_requirements()} <= names
+
+
+def test_the_version_is_in_one_place() -> None:
+    assert PYPROJECT["project"]["dynamic"] == ["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == quantlab.__version__
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == quantlab.__version__
+
+
+def test_pre_commit_has_the_ruff_of_the_tests() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert f"ruff=={hooks[0]['rev'][1:]}" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_the_workflow_runs_what_make_test_runs() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
+    steps = [step["run"] for step in jobs["test"]["steps"] if "run" in step]
+    assert steps[0] == "make test PYTHON=python"
+    makefile = (ROOT / "Makefile").read_text().partition("\ntest:")[2].partition("\n\n")[0]
+    for line in re.findall(r"\$\(BIN\)/(.*)", makefile):
+        assert line in steps[1]
+    oldest = PYPROJECT["project"]["requires-python"].removeprefix(">=")
+    assert jobs["test"]["strategy"]["matrix"]["python"][0] == oldest
 
 
 def test_importing_quantlab_loads_nothing_heavy() -> None:
