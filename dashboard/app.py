@@ -45,6 +45,7 @@ _LEFT_BEHIND = 0.02
 #: Controls that change more than what a slider moves.
 RARE = {
     "page", "hide", "source", "law", "layer", "head", "operand", "rounding", "designs", "linked",
+    "own_x",
 }  # fmt: skip
 #: page -> its module and class, imported on the first visit.
 _PAGES = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +19,10 @@ from quantlab.pairs.empirical import EmpiricalPair
 
 SYNTHETIC, ATTENTION = "synthetic", "attention"
 LEVELS = (2, 256)
+#: Most centres that a hand can tell apart.
+OWN_LEVELS = 32
+#: How far out a centre of one's own can stand, in standard deviations.
+LIMIT = 100.0
 INNER_DIMS = tuple(2**i for i in range(13))
 
 #: page -> its tab's name, in the order of the tabs.
@@ -127,6 +132,18 @@ def attention(layer: int, head: int) -> Attention:
     return Attention(data, EmpiricalPair(*data.calibration_pair()))
 
 
+class Centers(param.List):
+    """One's own centres of an operand, in its standard deviations; none where there are none."""
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        increasing = all(a < b for a, b in itertools.pairwise(val))
+        if val and not (
+            2 <= len(val) <= OWN_LEVELS and increasing and np.all(np.abs(val) <= LIMIT)
+        ):
+            raise ValueError(expected(self))
+
+
 class DashboardState(param.Parameterized):
     """The controls' values; every reaction is a method that runs without a browser."""
 
@@ -183,6 +200,11 @@ class DashboardState(param.Parameterized):
         default="nearest", objects=["nearest", "feedback"], label="Rounding",
         doc="Each entry by itself, or making up for the errors of the entries before it",
     )  # fmt: skip
+    own_x = Centers([], label="Your centres of A", doc="None: no codebooks of one's own")
+    own_y = Centers([], label="Your centres of B", doc="None: as A's")
+    beat = param.Boolean(
+        False, label="Beat the optimum", doc="Hide the optimum's centres until one gives up"
+    )
     seed = param.Integer(0, bounds=(0, 2**31 - 1), label="Seed", doc="Seed of the samples")
 
     def __init__(self, **params: Any) -> None:
@@ -191,11 +213,28 @@ class DashboardState(param.Parameterized):
         self._guessed: tuple | None = None
         self._follow()
         self.param.watch(self._follow, ["source", "layer", "head", "rho"])
+        self.param.watch(self._tie, ["own_x", "own_y", "k_x", "k_y"])
 
     @param.depends("k_x", "linked", watch=True)
     def _link(self) -> None:
         if self.linked:
             self.k_y = self.k_x
+
+    def _tie(self, *moved: Any) -> None:
+        """K counts one's own centres; where K moves, they keep their spread."""
+        if not self.own_x:
+            return
+        own_y = self.own_y or self.own_x
+        if any(event.name.startswith("own") for event in moved):
+            linked = self.linked and len(self.own_x) == len(own_y)
+            self.param.update(linked=linked, k_x=len(self.own_x), k_y=len(own_y))
+        elif max(self.k_x, self.k_y) > OWN_LEVELS:
+            self.param.update(own_x=[], own_y=[], beat=False)
+        elif self.k_x != len(self.own_x) or (self.k_y != len(own_y) and not self.linked):
+            free = bool(self.own_y) or (self.k_x != self.k_y and not self.linked)
+            self.param.update(
+                own_x=spread(self.own_x, self.k_x), own_y=spread(own_y, self.k_y) if free else []
+            )
 
     def _follow(self, *moved: Any) -> None:
         """rho is the head's estimate while a head is the input, and the user's own afterwards."""
@@ -313,6 +352,9 @@ CONTROLS = (
     "designs",
     "gain",
     "rounding",
+    "own_x",
+    "own_y",
+    "beat",
     "seed",
     "theme",
     "tour",
@@ -347,7 +389,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
 def _text(value: Any) -> str:
     """A value as a link holds it; `_parse` reads it back."""
     if isinstance(value, list):
-        return ",".join(value)
+        return ",".join(v if isinstance(v, str) else f"{v:.6g}" for v in value)
     if isinstance(value, bool):
         return "1" if value else "0"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -361,6 +403,13 @@ def _parse(parameter: param.Parameter, text: str) -> Any:
         if bad:
             raise ValueError(f"expected names of {', '.join(parameter.objects)}")
         return names
+    if isinstance(parameter, Centers):
+        try:
+            centers = [float(word) for word in text.split(",") if word]
+        except ValueError:
+            raise ValueError(expected(parameter)) from None
+        parameter._validate(centers)
+        return centers
     if isinstance(parameter, param.Selector):
         named = {str(value): value for value in parameter.objects}
         if text not in named:
@@ -380,8 +429,24 @@ def _parse(parameter: param.Parameter, text: str) -> Any:
     return value
 
 
+def spread(centers: Sequence[float], n_levels: int) -> list[float]:
+    """As many centres as are asked for, spread like those that there are."""
+    if n_levels == len(centers):
+        return list(centers)
+    k = len(centers)
+    at, own = (np.arange(n_levels) + 0.5) / n_levels, (np.arange(k) + 0.5) / k
+    inner = np.interp(at, own, centers)
+    # beyond the outermost ones, on with their distance
+    inner += np.minimum(at - own[0], 0) * k * (centers[1] - centers[0])
+    inner += np.maximum(at - own[-1], 0) * k * (centers[-1] - centers[-2])
+    inner *= min(1.0, LIMIT / np.max(np.abs(inner)))
+    return [float(v) for v in np.round(inner, 4)]
+
+
 def expected(parameter: param.Parameter) -> str:
     """What a control takes."""
+    if isinstance(parameter, Centers):
+        return f"expected 2 to {OWN_LEVELS} increasing centres, each within ±{LIMIT:g}"
     if not isinstance(parameter, param.Number):
         return "expected one of its choices"
     kind = "an integer" if isinstance(parameter, param.Integer) else "a number"

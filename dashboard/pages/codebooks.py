@@ -26,19 +26,23 @@ from quantlab.files.codebooks import (
     to_python,
     to_safetensors,
 )
-from quantlab.pairs import Operand
+from quantlab.pairs import OPERANDS, Operand
 
+from ..parts.board import Board
 from ..parts.layout import CSS, browser_source, card, grid, scrolling, text
 from ..parts.theme import BLUE, DESIGN_STYLES, GREY, INK, PDF, VERMILLION, plain_figure, ticks
 from ..parts.upload_input import UploadInput
 from ..parts.wording import compared, scientific
-from ..state import DESIGN_LABELS, Request
+from ..state import DESIGN_LABELS, GAUSSIAN, OWN_LEVELS, STUDENT_T, Request
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels
+from ..work.own import best_known, exact_shares, own_books
 from . import Session
 from .density import REACH
 
 _STEPS = 40
+_OWN = "own"
+_SMALL: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (4, 6, 4, 0)}
 _TRACED = 32  # beyond these levels the lines of the trace cannot be told apart
 # the picture follows the slider in the browser alone: a new trace is drawn at the step shown
 _DRAW = """
@@ -83,6 +87,11 @@ class Made:
     trace: np.ndarray | None = None
 
     @property
+    def label(self) -> str:
+        """What the page calls it."""
+        return DESIGN_LABELS.get(self.design, "Your own")
+
+    @property
     def weighted(self) -> bool:
         """Whether the design minds what an entry's error costs the product."""
         return self.design not in ("gaussian_compander", "lloyd_max")
@@ -100,6 +109,13 @@ class CodebooksPage:
             label="Design", options=[DESIGN_LABELS["closed_form"]], size="small", margin=(4, 0)
         )
         self.design.param.watch(lambda _: self.deliver(self.refresh), "value")
+        self.board = Board(sizing_mode="stretch_width", margin=0)
+        self.board.param.watch(lambda *_: self.deliver(self._moved_by_hand), ["centers", "beat"])
+        self.board.param.watch(lambda _: self.deliver(self._ask), "asked")
+        self.start = pmui.Button(label="Design your own", **_SMALL)
+        self.start.on_click(lambda _: self.deliver(self._start))
+        self.back = pmui.Button(label="Back to the designs", **_SMALL)
+        self.back.on_click(lambda _: self.deliver(self._leave))
         self.cells = ColumnDataSource(
             {c: [] for c in ("left", "right", "alpha")}, name="codebook_cells"
         )
@@ -131,7 +147,7 @@ class CodebooksPage:
         self.python = pmui.TextAreaInput(
             label="As Python", rows=6, max_rows=6, sizing_mode="stretch_width", margin=(8, 0)
         )
-        small = {"variant": "outlined", "size": "small", "margin": (4, 6, 4, 0), "disabled": True}
+        small = {**_SMALL, "disabled": True}
         self.copy = pmui.Button(label="Copy as Python", **small)
         self.copy.js_on_click(args={"area": self.python, "button": self.copy}, code=_COPY)
         self.files = [
@@ -155,11 +171,18 @@ class CodebooksPage:
             "css_classes": ["panel"], "stylesheets": [CSS], "sizing_mode": "stretch_width",
             "margin": (10, 0, 0, 0),
         }  # fmt: skip
+        title = text("<h2>Design your own</h2>", "title")
+        self.own_card = pn.Column(
+            pn.pane.Bokeh(title, sizing_mode="stretch_width", margin=0), self.board,
+            visible=bool(self.state.own_x), **{**panel, "margin": 0},
+        )  # fmt: skip
+        self.cells_card = card("Centres and cells", self.sentence, self._cells_figure())
+        self.cells_card.visible = not self.state.own_x
         left = pn.Column(
-            card("Centres and cells", self.sentence, self._cells_figure()),
+            self.own_card, self.cells_card,
             pn.Column(
-                self.design, pn.pane.Bokeh(self.table, sizing_mode="stretch_width", margin=0),
-                **panel,
+                self.design, pn.FlexBox(self.start, self.back),
+                pn.pane.Bokeh(self.table, sizing_mode="stretch_width", margin=0), **panel,
             ),
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
@@ -187,10 +210,90 @@ class CodebooksPage:
             self.design.options = labels
         if self.design.value not in labels:
             self.design.value = DESIGN_LABELS["closed_form"]
-        name = next(n for n, label in DESIGN_LABELS.items() if label == self.design.value)
+        own = (tuple(self.state.own_x), tuple(self.state.own_y))
+        self._show_own(request, own)
         self.background.run(
-            "books", partial(_make, request, name, self.state.operand), self._show, self._failed
+            "books", partial(_make, request, self._chosen(), self.state.operand, own), self._show,
+            self._failed,
+        )  # fmt: skip
+
+    def _chosen(self) -> str:
+        """The design selected, whether or not one's own codebooks are shown."""
+        return next(n for n, label in DESIGN_LABELS.items() if label == self.design.value)
+
+    def _show_own(self, request: Request, own: tuple[tuple[float, ...], ...]) -> None:
+        """The board where there are centres of one's own, else the design's picture."""
+        self.own_card.visible, self.cells_card.visible = bool(own[0]), not own[0]
+        self.back.visible = bool(own[0])
+        self.start.disabled = max(request.k_x, request.k_y) > OWN_LEVELS
+        self.start.label = "Start from this design" if own[0] else "Design your own from this one"
+        if not own[0]:
+            self.background.cancel("optimum")
+            return
+        problem = replace(request.problem, seed=0, rounding="nearest")
+        here = problem.family in (GAUSSIAN, STUDENT_T)
+        pair, u = problem.law(), np.linspace(-REACH, REACH, 121)
+        pdf = pair.pdf(u * pair.sigma("x"), "x") * pair.sigma("x")
+        rho = pair.mean_product / (pair.sigma("x") * pair.sigma("y"))
+        self.board.param.update(
+            centers={"x": list(own[0]), "y": list(own[1])}, beat=self.state.beat,
+            law={"family": problem.family if here else "", "rho": rho, "nu": problem.nu},
+            inner_dim=problem.inner_dim, pdf={"u": u.tolist(), "f": pdf.tolist()},
+            problem=repr(problem),
+        )  # fmt: skip
+        sizes = len(own[0]), len(own[1] or own[0])
+        self.background.run(
+            "optimum", lambda _: best_known(problem, *sizes), self._show_optimum, self._failed
         )
+
+    def _show_optimum(self, optimum: dict[str, Any]) -> None:
+        self.board.optimum = optimum
+
+    def _start(self) -> None:
+        """One's own codebooks begin as the design shown."""
+        request = self.state.request()
+        books = codebooks(request.problem, self._chosen(), request.k_x, request.k_y)
+        self._put(books)
+
+    def _put(self, books: Books) -> None:
+        """Centres onto the board, to the digits that a link holds."""
+        pair = self.state.request().problem.law()
+        own = [
+            np.round(book.centers / pair.sigma(operand), 4).tolist()
+            for book, operand in zip(books, OPERANDS, strict=True)
+        ]
+        try:
+            self.state.param.update(own_x=own[0], own_y=[] if own[0] == own[1] else own[1])
+        except ValueError as error:
+            self._refused(f"The board cannot hold these centres: {error}")
+
+    def _leave(self) -> None:
+        self.state.param.update(own_x=[], own_y=[], beat=False)
+
+    def _moved_by_hand(self) -> None:
+        """The browser's centres; what it sends is checked like a link's."""
+        own, beat = self.board.centers, self.board.beat
+        if not self.state.own_x:  # left meanwhile
+            return
+        try:
+            self.state.param.update(own_x=own["x"], own_y=own["y"], beat=beat)
+        except (KeyError, TypeError, ValueError) as error:
+            self._refused(f"{error}")
+
+    def _ask(self) -> None:
+        """The exact error of what a hand holds, under a law that the browser has no formula of."""
+        asked, request = self.board.asked, self.state.request()
+        problem = replace(request.problem, seed=0, rounding="nearest")
+
+        def answer(errors: dict[str, float]) -> None:
+            self.board.answer = {**asked, **errors}
+
+        def nothing(why: str) -> None:
+            self.board.answer = asked
+            self._refused(why)
+
+        job = lambda _: exact_shares(problem, own_books(problem, asked["x"], asked["y"]))  # noqa: E731
+        self.background.run("hand", job, answer, nothing, cause="hand")
 
     def _later(self, show: Callable[..., None], *news: Any) -> None:
         self.deliver(partial(show, *news))
@@ -239,7 +342,7 @@ class CodebooksPage:
         finest = float(np.min(np.diff(u)))
         inside = float(np.mean(np.abs(u) <= 1))
         self.sentence.text = (
-            f"<b>{DESIGN_LABELS[made.design]}, {u.size} levels</b>: {100 * inside:.0f} % of the "
+            f"<b>{made.label}, {u.size} levels</b>: {100 * inside:.0f} % of the "
             f"centres within one σ, the closest two {finest:.3g} σ apart, the outermost at "
             f"{np.max(np.abs(u)):.2f} σ."
         )
@@ -276,6 +379,8 @@ class CodebooksPage:
             self.own_centers.data = {"u": [], "row": []}
             self._refused(f"{name[-60:]}: {error}")
             return
+        if self.state.own_x:
+            self._put(self.own)
         self.refresh()
 
     def _compare(self, made: Made) -> None:
@@ -332,9 +437,15 @@ def _digits(value: float, sigma: float) -> str:
     return "0" if abs(value) < 1e-12 * sigma else f"{value:.6g}".replace("-", "−")
 
 
-def _make(request: Request, design: str, operand: Operand, task: Task) -> Made:
-    books = codebooks(request.problem, design, request.k_x, request.k_y)
-    made = Made(design, request, operand, books)
+def _make(
+    request: Request, design: str, operand: Operand, own: tuple[tuple[float, ...], ...], task: Task
+) -> Made:
+    if own[0]:
+        made = Made(_OWN, request, operand, own_books(request.problem, *own))
+    else:
+        books = codebooks(request.problem, design, request.k_x, request.k_y)
+        made = Made(design, request, operand, books)
+    books = made.books
     levels = books[operand == "y"].n_levels
     if levels > _TRACED or task.cancelled:
         return made

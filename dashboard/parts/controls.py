@@ -159,6 +159,8 @@ class Controls:
             away.add(self.gain)
         if page not in ("density", "error"):
             away.add(self.rounding)
+        if page == "codebooks" and self.state.own_x:  # centres are added and taken away by hand
+            away |= {self.k_x, self.k_y, self.linked}
         for panel, widgets in zip(self._panels, self._widgets, strict=True):
             for widget in widgets:
                 widget.visible = page not in OWN_CONTROLS and widget not in away

@@ -19,8 +19,9 @@ _EXPECTED = (ValueError, TypeError, ArithmeticError, MemoryError)
 REST = 0.03
 
 
-#: What a job follows: a control that moved, a file that came, a button that asks for it.
-Cause = Literal["control", "file", "button"]
+#: What a job follows: a control that moved, a file that came, a button that asks for it, or what
+#: a hand holds.
+Cause = Literal["control", "file", "button", "hand"]
 
 
 @cache
@@ -30,7 +31,7 @@ def server_pool(cause: Cause) -> Pool:
     What a button asks for takes seconds, and such jobs wait for one another; the others wait for
     none of them. What takes long yields its processor to those who move a control.
     """
-    return Pool(workers=1, niceness=0 if cause == "control" else 10)
+    return Pool(workers=1, niceness=0 if cause in ("control", "hand") else 10)
 
 
 class Task:

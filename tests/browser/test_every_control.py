@@ -138,6 +138,12 @@ def _example(page: Page) -> None:
     expect(named(page, "button", "Report")).to_be_disabled()
 
 
+def _own(page: Page) -> None:
+    expect(page.get_by_role("slider", name="Centre 1 of A")).to_be_visible()
+    named(page, "button", "Back to the designs").press("Enter")
+    expect(page.get_by_role("slider", name="Centre 1 of A")).to_be_hidden()
+
+
 _ANSWERS: dict[str, Callable[[Page], None]] = {
     "Toggle theme": lambda page: page.wait_for_function("location.search.includes('theme=dark')"),
     "Presets": _menu,
@@ -150,6 +156,7 @@ _ANSWERS: dict[str, Callable[[Page], None]] = {
     "Run": _stopped("Run"),
     "Compare the designs": lambda page: expect(named(page, "button", "Report")).to_be_enabled(),
     "Try with an example": _example,
+    "Design your own from this one": _own,
     "Copy as Python": lambda page: expect(named(page, "button", "Copied")).to_be_visible(),
     "Commit the guess": lambda page: expect(page.get_by_text("Measured: ").first).to_be_visible(),
     "Count the wins": lambda page: expect(page.locator("td[data-wins]").first).to_be_visible(

@@ -80,6 +80,29 @@ def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
     assert getattr(state, name) == before
 
 
+def test_own_centres_count_k_and_keep_their_spread_where_k_moves() -> None:
+    state = DashboardState(own_x=[-2.0, -0.5, 0.5, 2.0])
+    state.own_x = [-2.0, -0.5, 0.5, 2.5]
+    assert (state.k_x, state.k_y, state.linked) == (4, 4, True)
+    link = state.query()
+    state.k_x = 7
+    assert len(state.own_x) == 7
+    assert_allclose(np.array(state.own_x)[[0, -1]], [-2.3214, 2.9286])
+    assert state.own_y == []
+    state.own_y = [-1.0, 0.0, 1.25]
+    assert (state.k_x, state.k_y, state.linked) == (7, 3, False)
+    state.k_y = 2
+    assert_allclose(state.own_y, [-0.75, 0.9375])
+    with pytest.raises(ValueError, match="increasing"):
+        state.own_x = [1.0, 0.0]
+    state.k_x = 64
+    assert (state.own_x, state.own_y) == ([], [])
+    refused = state.read_query(dict(pair.split("=") for pair in link[1:].split("&")))
+    assert (refused, state.own_x, state.k_x) == ([], [-2.0, -0.5, 0.5, 2.5], 4)
+    for bad in ("1", "1,x", "2,1", "1,nan", "1,1000"):
+        assert "2 to 32 increasing centres" in state.read_query({"own_y": bad})[0]
+
+
 def test_a_head_brings_its_rho_and_gives_back_the_users() -> None:
     state = DashboardState(rho=0.3)
     state.source = ATTENTION
@@ -375,6 +398,7 @@ def test_the_page_opens_with_the_paper_s_example() -> None:
         "page": "density", "source": SYNTHETIC, "law": "gaussian", "nu": 5.0, "rho": 0.8,
         "k_x": 16, "k_y": 16, "linked": True, "inner_dim": 256, "layer": 2, "head": 6,
         "operand": "x", "gain": False, "rounding": "nearest", "seed": 0, "theme": "light",
+        "own_x": [], "own_y": [], "beat": False,
         "tour": 0,
         "predict": False, "hide": [],
         "designs": ["gaussian_compander", "lloyd_max", "closed_form", "bilinear", "empirical"],
