@@ -49,7 +49,7 @@ def split(requirement: str) -> tuple[str, str]:
 def promised_requirements() -> dict[str, str]:
     listed = list(PYPROJECT["project"]["dependencies"])
     for extra in PROMISED:
-        listed += [r for r in EXTRAS[extra] if not r.startswith("quantlab[")]
+        listed += [r for r in EXTRAS[extra] if not r.startswith("quantlab-matmul[")]
     return dict(split(r) for r in listed)
 
 

@@ -1,6 +1,6 @@
 """Make attention.safetensors: queries and keys of every head of a small transformer.
 
-    pip install "quantlab[llm]"
+    pip install "quantlab-matmul[llm]"
     python -m quantlab.data.make_attention            # writes the file anew
     python -m quantlab.data.make_attention --check    # exit status 1 unless the bytes agree
 
@@ -39,7 +39,7 @@ def model_folder() -> Path:
     """Folder of the model inside the installed package, found without importing the package."""
     spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f'making the data needs {PACKAGE}: pip install "quantlab[llm]"')
+        raise ImportError(f'making the data needs {PACKAGE}: pip install "quantlab-matmul[llm]"')
     return Path(spec.submodule_search_locations[0]) / "model"
 
 

@@ -230,7 +230,7 @@ _EMPTY = _Table(0, np.empty(0), np.empty(0), np.empty(0))
 def _coder() -> Any:
     if find_spec("constriction") is None:
         raise ImportError(
-            "lengths=\"entropy\" needs an entropy coder: pip install 'quantlab[entropy]' "
+            "lengths=\"entropy\" needs an entropy coder: pip install 'quantlab-matmul[entropy]' "
             "(constriction)"
         )
     from constriction import stream
