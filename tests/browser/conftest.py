@@ -50,7 +50,7 @@ def served(*program: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, *program, "dashboard", "--port", str(port)]
+    command = [sys.executable, *program, "dashboard", "--port", str(port), "--spare=3"]
     log = subprocess.PIPE
     server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, text=True)
     url = f"http://localhost:{port}"
