@@ -1,0 +1,154 @@
+"""Lattice and pyramid codes: nearest points, round trips, and the errors that they reach."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import quantlab as ql
+from quantlab.lattices import (
+    SECOND_MOMENTS,
+    PyramidCode,
+    VoronoiCode,
+    nearest_a2,
+    nearest_points,
+)
+from quantlab.lattices.pyramid import pyramid_size
+from quantlab.lattices.voronoi import GAUSSIAN
+
+
+def brute_force(lattice: str, x: np.ndarray) -> np.ndarray:
+    """Least squared distance: every choice of floor or ceiling, of the right parity."""
+    n = x.shape[1]
+    least = np.full(len(x), np.inf)
+    corners = np.array(list(product((0, 1), repeat=n)))
+    for shift in (0.0, 0.5) if lattice == "E8" else (0.0,):
+        low = np.floor(x - shift)
+        off = np.square(x - shift - low), np.square(x - shift - low - 1)
+        parity = low.sum(axis=1) % 2
+        for corner in corners:
+            far = np.where(corner, off[1], off[0]).sum(axis=1)
+            right = (parity + corner.sum()) % 2 == 0
+            least = np.where(right, np.minimum(least, far), least)
+    return least
+
+
+@pytest.mark.parametrize("lattice", ["D4", "E8"])
+def test_nearest_points_are_nearest(lattice: str) -> None:
+    """A point of D_n nearest to x may leave its unit cube by one step: never nearer than that."""
+    n = 4 if lattice == "D4" else 8
+    x = np.random.default_rng(0).uniform(-3, 3, (100_000, n))
+    points = nearest_points(lattice, x)
+    assert_allclose(np.square(x - points / 2).sum(axis=1), brute_force(lattice, x), atol=1e-12)
+    whole = points % 2 == 0
+    assert np.all(whole.all(axis=1) | (~whole).all(axis=1) if lattice == "E8" else whole)
+    assert np.all(points.sum(axis=1) % 4 == 0)
+    again = nearest_points(lattice, points / 2)
+    assert_array_equal(again, points)
+
+
+def test_second_moments() -> None:
+    """Of uniform points about their nearest ones, over volume^(2/n)."""
+    rng = np.random.default_rng(1)
+    for lattice, n, volume in (("D4", 4, 2.0), ("E8", 8, 1.0)):
+        x = rng.uniform(-8, 8, (200_000, n))
+        error = np.mean(np.square(x - nearest_points(lattice, x) / 2))
+        assert_allclose(error / volume ** (2 / n), SECOND_MOMENTS[lattice], rtol=5e-3)
+    x = rng.uniform(0, 8, (200_000, 2)) * [1, np.sqrt(3)]  # whole periods
+    error = np.mean(np.square(x - nearest_a2(x)))
+    assert_allclose(error / (np.sqrt(3) / 2), SECOND_MOMENTS["A2"], rtol=5e-3)
+    grid = np.array([[i + 0.5 * j, j * np.sqrt(3) / 2] for i in range(-15, 24)
+                     for j in range(-2, 20)])  # fmt: skip
+    far = np.square(x[:500, None] - grid).sum(axis=-1).min(axis=1)
+    assert_allclose(np.square(x[:500] - nearest_a2(x[:500])).sum(axis=1), far, atol=1e-12)
+
+
+def test_ties() -> None:
+    assert_array_equal(nearest_points("D4", [[0.5, 0.5, 0, 0], [1.0, 0, 0, 0], [1.5, 0.5, 0, 0]]),
+                       [[0, 0, 0, 0], [4, 0, 0, 0], [4, 0, 0, 0]])  # fmt: skip
+    assert_array_equal(nearest_points("E8", np.full((1, 8), 0.25)), np.zeros((1, 8)))
+
+
+@pytest.mark.parametrize(("lattice", "bits"), GAUSSIAN)
+def test_codes_come_back(lattice: str, bits: int) -> None:
+    """Points are lattice points in the code, and a point codes to itself."""
+    code = VoronoiCode.gaussian(lattice, bits)
+    n = code.dimension
+    codes = np.random.default_rng(2).integers(0, 1 << bits, (5000, n)).astype(np.uint8)
+    points = code.points(codes)
+    assert_array_equal(nearest_points(lattice, points / 2), points)
+    assert len(np.unique(points, axis=0)) == len(np.unique(codes, axis=0))
+    one = VoronoiCode(lattice, bits, (1,), 1.0)
+    matrix = points.reshape(50, -1) / 2
+    deviation = np.sqrt(np.mean(matrix**2))
+    again = VoronoiCode(lattice, bits, (1,), 1 / deviation).encode(matrix)
+    assert_array_equal(again.codes.reshape(-1, n), codes)
+    assert again.overloaded == 0
+    assert one.bits_per_entry == again.bits_per_entry == bits
+
+
+# with four scales; the errors of E8 are those of an independent simulation, or lower
+@pytest.mark.parametrize(
+    ("lattice", "bits", "most"),
+    [("E8", 2, 0.0832), ("E8", 3, 0.0186), ("E8", 4, 0.0046), ("D4", 4, 0.0044)],
+)
+def test_errors_of_gaussian_entries(lattice: str, bits: int, most: float) -> None:
+    code = VoronoiCode.gaussian(lattice, bits)
+    x = np.random.default_rng(3).standard_normal((512, 1024))
+    coded = code.encode(x)
+    assert np.mean((coded.decode(np.float64) - x) ** 2) <= most
+    assert coded.bits_per_entry == bits + 2 / code.dimension
+    assert coded.overloaded / coded.which.size < 0.006 * 8 / code.dimension * 4 ** (4 - bits)
+
+
+@pytest.mark.parametrize("bits", [3, 4])
+def test_products_are_near_the_floor(bits: int) -> None:
+    code = VoronoiCode.gaussian("E8", bits)
+    a, b = ql.GaussianPair(rho=0.0).sample_matrices(256, 1024, 256, rng=5)
+    x, y = code.encode(a), code.encode(b, "y")
+    assert x.as_bytes() is not None
+    c = a.astype(np.float64) @ b
+    coded = x @ y
+    assert_allclose(coded, x.decode(np.float64) @ y.decode(np.float64), rtol=1e-5, atol=1e-3)
+    nmse = np.mean((c - coded) ** 2) / np.mean(c**2)
+    assert 10 * np.log10(nmse / ql.floor_nmse(bits + 0.25)) < 2.3
+    assert_allclose(x @ b, x.decode(np.float64) @ b, rtol=1e-4, atol=1e-3)
+
+
+def test_overload_is_counted_and_edges_hold() -> None:
+    code = VoronoiCode.gaussian("E8", 3)
+    x = np.random.default_rng(6).standard_t(2, (16, 203))
+    coded = code.encode(x)
+    assert coded.overloaded > 0
+    far = np.abs(x) > 10 * coded.deviation
+    assert np.all(np.sign(coded.decode()[far]) == np.sign(x[far]))
+    assert coded.shape == (16, 203)
+    assert_array_equal(code.encode(np.zeros((3, 8))).decode(), 0)
+    assert_array_equal(code.encode(x.T, "y").decode(), coded.decode().T)
+    with pytest.raises(ValueError, match="codes exist for"):
+        VoronoiCode.gaussian("E8", 5)
+    with pytest.raises(ValueError, match="finite, of shape"):
+        nearest_points("E8", [[1.0, 2.0]])
+
+
+@pytest.mark.parametrize(("dimension", "pulses", "gain_bits"), [(8, 6, 3), (16, 12, 4), (32, 9, 4)])
+def test_pyramid_codes(dimension: int, pulses: int, gain_bits: int) -> None:
+    code = PyramidCode(dimension, pulses, gain_bits)
+    x = np.random.default_rng(7).standard_normal((64, 256))
+    points, place, deviation = code.encode(x)
+    assert np.all(np.abs(points.astype(int)).sum(axis=-1) == pulses)
+    decoded = code.decode(points, place, deviation)
+    error = np.mean((decoded - x) ** 2)
+    assert error < 2.2 * 4.0**-code.bits_per_entry
+    size = pyramid_size(dimension, pulses)
+    for point in points.reshape(-1, dimension)[:40]:
+        number = code.index(point)
+        assert 0 <= number < size
+        assert_array_equal(code.point(number), point)
+    if dimension == 8:
+        every = [code.point(i) for i in range(0, size, max(1, size // 500))]
+        assert [code.index(p) for p in every] == list(range(0, size, max(1, size // 500)))
+    assert_array_equal(code.encode(np.zeros((2, dimension)))[0].sum(), 2 * pulses)
