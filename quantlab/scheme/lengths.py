@@ -214,7 +214,7 @@ class _Table:
                 break
             # a cell without mass stands for its integer, if that lies in it
             sides = np.clip(np.concatenate([[-np.inf], borders]), least - 0.5, last + 0.5)
-            value = np.clip(integers, sides[:-1], sides[1:])
+            value = np.clip(integers.astype(np.float64), sides[:-1], sides[1:])
             np.divide(first, mass, out=value, where=mass > _LEAST * running[-1])
             np.maximum.accumulate(value, out=value)
             if fit < _FITS - 1:
