@@ -50,7 +50,8 @@ def main() -> None:
 
     first = [(size,) * 3, (1, size, size), (16, size, size)]
     last = [(128, size, size), (min(2048, 2 * size), size, size)]
-    rows = [row for shape in first for row in products(*shape)] + [*encodings(2 * size)]
+    rows = [row for shape in first for row in products(*shape)]
+    rows += encodings(size if interpreted else 2 * size)
     before_sweep = len(rows)
     rows += [row for shape in last for row in products(*shape)] + [*feedbacks(size // 4)]
     record = {
