@@ -34,6 +34,8 @@ QUICK = [(1, 4096, 4096), (128, 256, 128), (1024, 1024, 1024)]
 # the lines of the kernels that `encode` could do without if no entry were NaN
 _CHECKS = ("finite &= value - value == 0", "finite &= finite_kernel(block)")
 PAIR = ql.GaussianPair(rho=0.7)
+# a scale for 32, 128, 32 and 16 entries along the inner dimension
+GROUPED = ("int8_g32", "int8_g128", "mxfp4", "nvfp4")
 
 
 def fresh(coded: CodedMatrix) -> CodedMatrix:
@@ -43,6 +45,11 @@ def fresh(coded: CodedMatrix) -> CodedMatrix:
 
 def product(a: CodedMatrix, b: CodedMatrix, **options: str) -> Callable[[], object]:
     return lambda: ql.matmul(fresh(a), fresh(b), **options)
+
+
+def grouped_product(made: ql.formats.GroupFormat, a: np.ndarray, b: np.ndarray) -> Callable:
+    left, right = made.encode(a), made.encode(b, "y")
+    return lambda: left @ right
 
 
 def product_contenders(shape: tuple[int, int, int], rng: np.random.Generator) -> Contenders:
@@ -58,6 +65,10 @@ def product_contenders(shape: tuple[int, int, int], rng: np.random.Generator) ->
         "torch fp32": lambda: a_torch @ b_torch,
         "numpy fp32": lambda: a @ b,
         "quantlab 4 x 4 bit": product(a16, b16),
+        **{
+            f"quantlab {name}": grouped_product(ql.GROUP_FORMATS[name], a, b)
+            for name in (GROUPED if min(shape) >= 1000 else ())
+        },
         "quantlab 4 x 4 bit, packed": product(a16.pack(), b16.pack()),
         "quantlab 4 x 4 bit, from float32": lambda: ql.matmul(
             ql.encode(a, books[16][0]), ql.encode(b, books[16][1])

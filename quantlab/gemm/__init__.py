@@ -43,7 +43,7 @@ def matmul(
         "cpu": Numba; "reference": decode, then multiply in float64; "cuda": Torch and, where it is
         installed, Triton; "auto": where the operands are, "cuda" for those on a device and else
         "cpu".
-    route : {None, "int8", "int16", "fp32"}
+    route : {None, "int8", "int16", "grouped", "fp32"}
         On a device {None, "int8", "fp8", "fused", "half", "fp32"}.
         How to multiply; by default as `plan(a, b)` and `quantlab.gemm.cuda.plan_cuda` say.
 

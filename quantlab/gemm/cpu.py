@@ -30,6 +30,12 @@ def matmul_cpu(a: Any, b: Any, plan: Plan) -> NDArray[np.float32]:
         from quantlab.gemm.fused import multiply_fused
 
         return multiply_fused(a, b)
+    if plan.route == "grouped":
+        from quantlab.gemm.grouped import group_size, multiply_grouped
+
+        group = group_size(a, b)
+        assert group is not None
+        return multiply_grouped(a, b, (plan.grids[0], plan.grids[1]), group)
     return _product_integer(a, b, plan)
 
 

@@ -11,10 +11,13 @@ from quantlab.codes import CodedMatrix
 if TYPE_CHECKING:
     from quantlab.gemm.grid import Snapped
 
-ROUTES = ("int8", "int16", "fused", "fp32")
+ROUTES = ("int8", "int16", "grouped", "fused", "fp32")
 
 # Rows of a float operand up to which its products with 16 levels are fused with decoding.
 _FUSED_ROWS = 16
+
+# Entries of a group from which integer sums a group are faster than float32.
+_LEAST_GROUP = 16
 
 #: An integer route may add this share of the codes' own error to the product's error.
 TOLERANCE = 0.01
@@ -31,7 +34,7 @@ class Plan:
     Attributes
     ----------
     route : str
-        "int8", "int16", "fused" or "fp32".
+        "int8", "int16", "grouped", "fused" or "fp32".
     reason : str
         Why this route, in words.
     extra_nmse : float
@@ -67,14 +70,16 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
 
     1. Up to 16 float rows times a coded B of up to 16 levels: fused, in float32: codes are read
        once and decoded in registers, which beats the memory traffic of a float32 B.
-       Any other float operand, or scales that vary along the inner dimension: fp32. Decoded by
-       tiles for numpy's BLAS; an integer grid would need the operand's own statistics, or a scale
-       a group.
-    2. int8 where snapping the centres adds under 1 % to the codes' error (companders up to about
+       Any other float operand: fp32. Decoded by tiles for numpy's BLAS; an integer grid would need
+       the operand's own statistics.
+    2. Scales that vary along the inner dimension: grouped where groups hold 16 entries or more, in
+       multiples of 4, one operand's divide the other's, and snapping to bytes adds under 1 %; an
+       int8 product a group, scaled and added in float32. Else fp32.
+    3. int8 where snapping the centres adds under 1 % to the codes' error (companders up to about
        K = 32, and every integer format, exactly): the fastest at all shapes. Few rows make no
        exception: panels of B are decoded in cache and used by all rows, packed codes are read once.
-    3. int16 where that adds under 1 % (K = 256 and below): half the rate of int8.
-    4. fp32.
+    4. int16 where that adds under 1 % (K = 256 and below): half the rate of int8.
+    5. fp32.
 
     Raises
     ------
@@ -98,15 +103,36 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
     if route == "fused":
         return _fp32("fused products take a float operand", route)
     if _varies(a, axis=1) or _varies(b, axis=0):
-        return _fp32("scales vary along the inner dimension", route)
-    if route == "fp32":
-        return _fp32("asked for", route)
+        return _grouped(a, b, route)
+    if route in ("fp32", "grouped"):
+        return _fp32("asked for" if route == "fp32" else "no scale varies along it", route)
     for name in (route,) if route else ("int8", "int16"):
         extra, coding, grids = _errors(a, b, GRID_LIMITS[name])
         if route or extra <= TOLERANCE * coding:
             reason = "asked for" if route else f"adds under {TOLERANCE:.0%} to the error"
             return Plan(name, reason, extra, coding, grids)
     return _fp32(f"an int16 grid would add over {TOLERANCE:.0%} to the error", route)
+
+
+def _grouped(a: CodedMatrix, b: CodedMatrix, route: str | None) -> Plan:
+    reason = "scales vary along the inner dimension"
+    from quantlab.gemm.grouped import group_size
+
+    group = group_size(a, b)
+    if route not in (None, "grouped") or group is None:
+        return _fp32(reason, route)
+    if route is None and (group < _LEAST_GROUP or _slow_groups()):
+        return _fp32(reason, route)
+    extra, coding, grids = _errors(a, b, GRID_LIMITS["int8"])
+    if route is None and extra > TOLERANCE * coding:
+        return _fp32(f"{reason}, and a byte's grid would add over {TOLERANCE:.0%}", route)
+    return Plan("grouped", f"{reason}: an integer product a group", extra, coding, grids)
+
+
+def _slow_groups() -> bool:
+    from quantlab.gemm.vector import best_tile
+
+    return best_tile() == "portable"
 
 
 def _fp32(reason: str, route: str | None) -> Plan:
