@@ -89,7 +89,7 @@ class Codebook:
 
     @property
     def bits(self) -> int:
-        """Bits of one stored code: ceil(log2 K).
+        """ceil(log2 K), the bits of one stored code.
 
         Examples
         --------

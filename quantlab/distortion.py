@@ -61,7 +61,7 @@ class ExactError:
 
     @property
     def bias_share(self) -> float:
-        """bias / mse, in [0, 1]: how much of the error one gain could mend at best.
+        """bias / mse, in [0, 1], which is what one gain could mend at best.
 
         Examples
         --------

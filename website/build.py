@@ -31,6 +31,7 @@ from bokeh.resources import Resources  # noqa: E402
 
 from quantlab.dashboard import browser  # noqa: E402
 from website import reference  # noqa: E402
+from website.measured import figures  # noqa: E402
 
 #: BokehJS draws the pictures; its copy of MathJax draws the formulas.
 BOKEH = ("bokeh", "bokeh-widgets", "bokeh-mathjax")
@@ -103,6 +104,8 @@ def prepare(source: Path, notebooks: Sequence[Path]) -> None:
         shutil.copy(path, source / "originals")
         nbformat.write(_for_the_site(notebook, path.name), source / "course" / path.name)
     _fill(source / "index.md", cards="\n".join(cards))
+    choose = source / "choose.md"  # its other dollars are formulas
+    choose.write_text(Template(choose.read_text()).safe_substitute(figures()))
     _fill(source / "course/index.md", names="\n".join(path.stem for path in notebooks))
     reference.write(source / "api", notebooks)
     for name in _RESULTS:

@@ -37,7 +37,7 @@ nb_execution_mode = "force"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
-nb_number_source_lines = False
+nb_merge_streams = True
 
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"  # the docstrings say types and shapes

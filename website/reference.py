@@ -229,6 +229,7 @@ def _in_example(done: list[str]) -> bool:
 
 
 def _linked(line: str) -> str:
+    line = re.sub(r"^(\s*\w)\.$", r"\1\\.", line)  # "k." is no list
     parts = _LITERAL.split(line)
     for i in range(0, len(parts), 2):
         text = _escaped(parts[i])

@@ -54,7 +54,7 @@ class SchemeMatrix(CodedOperand):
 
     @property
     def bits_per_entry(self) -> float:
-        """Mean bits of an entry: those of its code, or those that the entropy coder wrote.
+        """Mean bits of an entry, those of its code or those that the entropy coder wrote.
 
         Examples
         --------
@@ -72,7 +72,7 @@ class SchemeMatrix(CodedOperand):
 
     @property
     def packed(self) -> NDArray[np.uint8]:
-        """Codes of fixed length, packed: uint8 of shape (rows, ceil(sum of bits / 8)).
+        """Codes of fixed length, packed; uint8 of shape (rows, ceil(sum of bits / 8)).
 
         A row is a stream of its indices' codes, index 0 first, each least significant bit first.
 

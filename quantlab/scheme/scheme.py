@@ -96,7 +96,7 @@ class Scheme:
 
     @property
     def bits_per_entry(self) -> tuple[float | None, float | None]:
-        """(x, y): mean bits of an entry's code; None where nothing is coded, or the length varies.
+        """Mean bits of an entry of (x, y); None where nothing is coded, or the length varies.
 
         With lengths="entropy" what was written is known of each coded matrix.
 
@@ -113,7 +113,7 @@ class Scheme:
 
     @property
     def side_bytes(self) -> int:
-        """Bytes that products need beside the codes: centres, or steps, offsets and tables.
+        """Bytes of centres, or of steps, offsets and tables, that products need beside the codes.
 
         Examples
         --------

@@ -45,7 +45,7 @@ function drawFormulas(root) {
 function fitFormulas() {
   for (const formula of document.querySelectorAll(".formula.display")) {
     const ratio = formula.clientWidth / formula.scrollWidth;
-    if (ratio < 1) formula.style.fontSize = `${Math.max(0.98 * ratio, 0.6)}em`;
+    if (ratio < 1) formula.style.fontSize = `${Math.max(0.95 * ratio, 0.6)}em`;
   }
 }
 
