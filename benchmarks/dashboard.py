@@ -1,6 +1,6 @@
 """A class at the dashboard: many sessions on one server, each moving a slider, over loopback.
 
-    python benchmarks/dashboard.py [--sessions 60] [--minutes 3] [--quick]
+    python benchmarks/dashboard.py [--sessions 60] [--minutes 3] [--quick] [--arrivals]
 
 Sessions speak the server's websocket protocol without a browser; a real browser beside them drags
 the slider. Each session moves every 2 s to a correlation that nobody has measured before, with a
@@ -40,6 +40,7 @@ from _harness import machine  # noqa: E402
 
 from tests.browser.chromium import FLAGS, find  # noqa: E402
 
+_STORED = ROOT / "benchmarks" / "results" / "dashboard.json"
 _EVERY = 2.0  # seconds between two moves of a session
 _PATIENCE = 20.0  # seconds until an error that has not come counts as lost
 
@@ -150,13 +151,13 @@ def _slider(reply: Any) -> str:
 
 
 @contextmanager
-def serving(processes: int) -> Iterator[tuple[str, int]]:
-    """A fresh server on a free port: its address, and its process's number."""
+def serving(processes: int, spare: int = 60) -> Iterator[tuple[str, int]]:
+    """A fresh server on a free port, its pages ready: its address, and its process's number."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "quantlab.cli", "dashboard", f"--port={port}",
-               f"--processes={processes}"]  # fmt: skip
+               f"--processes={processes}", f"--spare={spare}"]  # fmt: skip
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     address = f"http://localhost:{port}"
     try:
@@ -167,7 +168,8 @@ def serving(processes: int) -> Iterator[tuple[str, int]]:
             except OSError:
                 time.sleep(0.1)
         urlopen(address, timeout=60).close()
-        time.sleep(60)  # kernels are compiled, and the first codebooks made
+        # kernels are compiled, the first codebooks made, and pages: one in two thirds of a second
+        time.sleep(max(60, 20 + spare))
         yield address, server.pid
     finally:
         server.terminate()
@@ -201,10 +203,10 @@ def attend(
     }  # fmt: skip
 
 
-def arrive(sessions: int) -> dict[str, float]:
+def arrive(sessions: int, spare: int) -> dict[str, float]:
     """Seconds until the first, the middle and the last of many that come in one moment have theirs.
 
-    "Theirs" is the page's document, as the server sends it.
+    "Theirs" is the page's document, as the server sends it, each by a link of their own.
     """
 
     async def come(address: str) -> list[float]:
@@ -221,10 +223,11 @@ def arrive(sessions: int) -> dict[str, float]:
             visitor.close()
         return waits
 
-    with serving(1) as (address, _):
+    with serving(1, spare) as (address, pid):
+        held = resident(pid)
         waits = asyncio.run(come(address))
-    return {"visitors": sessions, "first_s": min(waits), "median_s": float(np.median(waits)),
-            "last_s": max(waits)}  # fmt: skip
+    return {"visitors": sessions, "ready": spare, "mb": held, "first_s": min(waits),
+            "median_s": float(np.median(waits)), "last_s": max(waits)}  # fmt: skip
 
 
 @contextmanager
@@ -312,10 +315,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sessions", type=int, default=60)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--visits", type=int, default=200, help="sessions that come and go")
+    parser.add_argument("--arrivals", action="store_true", help="those who come at once alone")
     parser.add_argument("--quick", action="store_true", help="20 s each; prints, writes nothing")
     options = parser.parse_args(argv)
     seconds = 20.0 if options.quick else 60 * options.minutes
     sessions, rows = options.sessions, {}
+    if options.arrivals:
+        stored = json.loads(_STORED.read_text())
+        write(stored["settings"], stored["load"], arrivals(), stored["memory"], stored["seconds"])
+        return 0
 
     def run(name: str, processes: int, count: int, beside: Any = None) -> None:
         with (
@@ -338,21 +346,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     run(f"{sessions} sessions, a browser beside them", 1, sessions, dragged)
     run(f"{sessions} sessions, one more computes", 1, sessions, compute)
     run("100 sessions, 2 processes", 2, 100)
-    come = arrive(sessions)
-    print(come)
+    come = arrivals()
     held = memory(40 if options.quick else options.visits, 40.0)
     print(held)
     if not options.quick:
-        write(rows, come, held, seconds)
+        write(settings(), rows, come, held, seconds)
     return 0
 
 
+def arrivals() -> dict[str, Any]:
+    """Classes that come in one moment, with the default's ready pages, none, and one for each."""
+    rows = []
+    for sessions, spare in ((60, 0), (60, 60), (200, 60), (200, 200)):
+        rows.append(arrive(sessions, spare))
+        print(rows[-1], flush=True)
+    return {"settings": settings(), "rows": rows}
+
+
+def settings() -> dict[str, str]:
+    return machine(["panel", "panel-material-ui", "bokeh", "tornado", "numpy", "numba"])
+
+
 def write(
-    rows: dict[str, dict[str, Any]], come: dict[str, float], held: dict[str, float], seconds: float
-) -> None:
-    settings = machine(["panel", "panel-material-ui", "bokeh", "tornado", "numpy", "numba"])
-    results = ROOT / "benchmarks" / "results"
-    (results / "dashboard.json").write_text(
+    settings: dict[str, str], rows: dict[str, dict[str, Any]], come: dict[str, Any],
+    held: dict[str, float], seconds: float,
+) -> None:  # fmt: skip
+    _STORED.write_text(
         json.dumps({"settings": settings, "seconds": seconds, "load": rows, "arrival": come,
                     "memory": held}, indent=1) + "\n"
     )  # fmt: skip
@@ -373,18 +392,26 @@ def write(
             f"| {name} | {row['moves']} | {row['errors']} | {row['median_ms']:.0f} / "
             f"{row['p95_ms']:.0f} | {painted} |"
         )
+    none = next(row["mb"] for row in come["rows"] if not row["ready"])
     lines += [
         "",
-        f"{come['visitors']} who come in one moment to one process: the first has the page after "
-        f"{come['first_s']:.1f} s, half of them after {come['median_s']:.0f}, all after "
-        f"{come['last_s']:.0f}.", "",
+        f"Who comes in one moment to one process, on {come['settings']['processor']}; of pages "
+        "made ahead (`--spare`), the memory that they take; seconds until the first, half and all of "
+        "the visitors have their page's document:", "",
+        "| visitors | pages ready | MB | first | half | all |", "|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {row['visitors']} | {row['ready']} | {row['mb'] - none:.0f} | "
+            f"{row['first_s']:.1f} | {row['median_s']:.1f} | {row['last_s']:.1f} |"
+            for row in come["rows"]
+        ),
+        "",
         f"Memory: {held['mb_start']:.0f} MB after 20 sessions have come and gone; "
         f"{held['mb_a_session']:.2f} MB more for each open one; {held['mb_after_half']:.0f} and "
         f"{held['mb_after_all']:.0f} MB after half and all of {held['visits']} more have come and "
         "gone.",
-        "", f"{settings}",
+        "", f"All but the arrivals: {settings}; the arrivals: {come['settings']}",
     ]  # fmt: skip
-    (results / "dashboard.md").write_text("\n".join(lines) + "\n")
+    _STORED.with_suffix(".md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
