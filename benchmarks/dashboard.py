@@ -396,8 +396,8 @@ def write(
     lines += [
         "",
         f"Who comes in one moment to one process, on {come['settings']['processor']}; of pages "
-        "made ahead (`--spare`), the memory that they take; seconds until the first, half and all of "
-        "the visitors have their page's document:", "",
+        "made ahead (`--spare`), the memory that they take; seconds until the first, half and all "
+        "of the visitors have their page's document:", "",
         "| visitors | pages ready | MB | first | half | all |", "|---:|---:|---:|---:|---:|---:|",
         *(
             f"| {row['visitors']} | {row['ready']} | {row['mb'] - none:.0f} | "
