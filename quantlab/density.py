@@ -224,11 +224,35 @@ class PointDensity:
 
     @classmethod
     def entropy_coded(cls, pair: Pair, operand: Operand = "x") -> PointDensity:
-        r"""sqrt(w): the density that minimises the product's error at a given entropy of the codes.
+        r"""The density that minimises the product's error at a given entropy of the codes.
+
+        .. math:: \lambda_{EC} \propto \sqrt{w}
 
         Points per unit length, not a share of all points: its integral over the whole line is
         infinite, and an entropy-coded codebook has as many points as there are. The support ends
         where the operand is with probability 2^-40, and l is normalised on it (notebooks/09).
+
+        Parameters
+        ----------
+        pair : Pair
+            Joint law of (X, Y).
+        operand : {"x", "y"}
+            Which of the two is coded.
+
+        Returns
+        -------
+        PointDensity
+
+        Raises
+        ------
+        ValueError
+            If operand is neither "x" nor "y".
+
+        Examples
+        --------
+        >>> density = PointDensity.entropy_coded(GaussianPair(rho=0.8))
+        >>> float((density(2.0) / density(0.0)).round(4))
+        2.848
         """
         law = pair.unit()[0]
         scale = law.sigma(operand)

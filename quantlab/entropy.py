@@ -36,6 +36,11 @@ def entropy_constant(pair: Pair, operand: Operand = "x", *, uniform: bool = Fals
     float
         In the unit of (XY)^2.
 
+    Raises
+    ------
+    ValueError
+        If operand is neither "x" nor "y".
+
     Notes
     -----
     The density that reaches it is lambda ~ sqrt(w): minimise int f w / (12 lambda^2) at fixed
@@ -75,7 +80,27 @@ def entropy_constant(pair: Pair, operand: Operand = "x", *, uniform: bool = Fals
 
 
 def codebook_entropy(pair: Pair, codebook: Codebook, operand: Operand = "x") -> float:
-    """Entropy in bits of the codes of one operand: what an ideal coder writes an entry.
+    r"""Entropy of the codes of one operand, which is what an ideal coder writes an entry.
+
+    .. math:: H = -\sum_i p_i \log_2 p_i, \qquad p_i = P(X \in \mathrm{cell}\ i)
+
+    Parameters
+    ----------
+    pair : Pair
+        Joint law of (X, Y).
+    codebook : Codebook
+        Of that operand, in the data's own unit.
+    operand : {"x", "y"}
+
+    Returns
+    -------
+    float
+        Bits, at most log2 K.
+
+    Raises
+    ------
+    ValueError
+        If operand is neither "x" nor "y".
 
     Examples
     --------
@@ -96,7 +121,37 @@ def entropy_bits(mass: FloatArray) -> float:
 def entropy_asymptotic_mse(
     pair: Pair, bits: float, inner_dim: int = 1, *, uniform: bool = False
 ) -> float:
-    """Error per entry of C at an entropy of `bits` an entry of A and of B, as bits grow."""
+    r"""Error per entry of C at an entropy of some bits an entry of A and of B, as the bits grow.
+
+    .. math:: \mathrm{mse} \to k\, (c_X + c_Y)\, 4^{-H}
+
+    Parameters
+    ----------
+    pair : Pair
+        Joint law of (X, Y).
+    bits : float
+        H.
+    inner_dim : int
+        k.
+    uniform : bool
+        Of uniform grids instead of the best densities.
+
+    Returns
+    -------
+    float
+        In the unit of C squared; c_X and c_Y are `entropy_constant`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If inner_dim is not a positive integer, or bits is not a finite number.
+
+    Examples
+    --------
+    >>> from quantlab import GaussianPair
+    >>> round(entropy_asymptotic_mse(GaussianPair(0.8), bits=0.0), 6)
+    2.18621
+    """
     k, rate = check.count(inner_dim, "inner_dim"), check.finite_real(bits, "bits")
     constants = (entropy_constant(pair, operand, uniform=uniform) for operand in OPERANDS)
     return k * sum(constants) * 4.0**-rate

@@ -20,8 +20,8 @@ ROOMS = {
     "The point density and its transition": ("density", "transition"),
     "Codebooks": ("codebook", "design"),
     "Schemes for two matrices": ("scheme", "balancing"),
-    "Codes and products": ("codes", "blocks", "formats", "gemm"),
-    "The error of the product": ("distortion", "measure", "report", "limits"),
+    "Codes and products": ("codes", "blocks", "formats", "lattices", "gemm"),
+    "The error of the product": ("distortion", "entropy", "measure", "report", "limits"),
 }
 #: What a constant is: constants have no docstring of their own.
 CONSTANTS = {
@@ -233,7 +233,7 @@ def _linked(line: str) -> str:
     parts = _LITERAL.split(line)
     for i in range(0, len(parts), 2):
         text = _escaped(parts[i])
-        text = _NOTEBOOK.sub(lambda m: f":doc:`notebook {m[1]} </course/{_stem(m[1])}>`", text)
+        text = _NOTEBOOK.sub(_notebook, text)
         for words, key in SOURCES.items():
             if words == "[1]":
                 text = re.sub(r"(?<!\w)\[1\](?!_)", f":cite:p:`{key}`", text)
@@ -243,9 +243,11 @@ def _linked(line: str) -> str:
     return "".join(parts)
 
 
-def _stem(number: str) -> str:
-    folder = Path(__file__).parent.parent / "notebooks"
-    return next(folder.glob(f"{number}_*.ipynb")).stem
+def _notebook(found: re.Match[str]) -> str:
+    """A link to the notebook of that number; its name alone until it is there."""
+    paths = sorted((Path(__file__).parent.parent / "notebooks").glob(f"{found[1]}_*.ipynb"))
+    words = f"notebook {found[1]}"
+    return f":doc:`{words} </course/{paths[0].stem}>`" if paths else words
 
 
 def _escaped(text: str) -> str:
