@@ -326,6 +326,43 @@ def test_never_much_worse_than_codebooks_on_data_left_out(name: str) -> None:
     assert nmse(scheme, other_a, other_b.T) <= 1.02 * min(rivals)
 
 
+def test_codebooks_move_to_rows_that_lie_elsewhere(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    a, other_a, b, other_b = (rng.normal(size=(400, 8)) + np.arange(8) for _ in range(4))
+    scheme = ql.design_scheme((a, b.T), 4, basis="none", rounding="nearest", books="index")
+    usual = nmse(scheme, other_a, other_b.T)
+    assert scheme.encode(other_a, "x").bits_per_entry == 4.0  # as they are
+    scheme.save(tmp_path / "scheme")
+    for moved, numbers in ((other_a - 20, 9), (other_a * 3 - 2 * np.arange(8), 1)):
+        coded = scheme.encode(moved, "x")
+        assert coded.bits_per_entry == 4 + 32 * numbers / moved.size
+        assert coded.nbytes == 400 * 4 + 4 * numbers
+        # the codes' own error, in the unit of what was stretched
+        size = np.square(moved - coded.decode(float)).mean() / np.var(moved - moved.mean(axis=0))
+        assert size < 0.02
+        again = ql.Scheme.load(tmp_path / "scheme").encode(moved, "x")
+        assert_array_equal(again.decode(), coded.decode())
+        coded.save(tmp_path / "coded")
+        kept = type(coded).load(tmp_path / "coded")
+        assert_array_equal(kept.decode(), coded.decode())
+        assert (kept.nbytes, kept.bits_per_entry) == (coded.nbytes, coded.bits_per_entry)
+        y = scheme.encode(other_b.T, "y")
+        assert_allclose(coded @ y, coded.decode(float) @ y.decode(float), rtol=1e-4, atol=1e-3)
+    # a row alone would pay more for the numbers than it gains
+    assert scheme.encode(other_a[:1] - 3, "x").bits_per_entry == 4.0
+    assert nmse(scheme, other_a, other_b.T) == usual
+
+
+def test_a_trend_leaves_what_was_fitted_to_but_not_the_codebooks() -> None:
+    time = np.arange(663)
+    rng = np.random.default_rng(12)
+    series = time / 50 + np.sin(time / 8) + 0.1 * rng.normal(size=663)
+    x = np.lib.stride_tricks.sliding_window_view(series - series.mean(), 64)
+    pair, other = (x[:300], x[:300].T), (x[300:], x[300:].T)
+    scheme = ql.design_scheme(pair, 4)
+    assert nmse(scheme, *other) < 1e-3  # 3e-3 by codebooks that stay
+
+
 def test_the_stationary_example_is_as_predicted() -> None:
     """S_ij = r^|i - j| at 6 bits: equation (2) against what is measured on other rows.
 

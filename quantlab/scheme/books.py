@@ -87,6 +87,16 @@ class IndexBooks:
         """The same cells, every centre times `gain`."""
         return replace(self, centers=self.centers * gain)
 
+    def at(self, mean: FloatArray, shift: FloatArray, stretch: FloatArray) -> IndexBooks:
+        """Every index's centres moved by its shift, and stretched about its mean."""
+        base, wide = (mean + shift)[:, None], stretch[:, None]
+        centers, cuts = (
+            np.where(np.isfinite(each), base + wide * (each - mean[:, None]), np.inf)
+            for each in (self.centers, self.thresholds)
+        )
+        alike = self.kind != "matrix" or (np.ptp(centers[:, 0]) == 0 and np.ptp(stretch) == 0)
+        return replace(self, centers=centers, thresholds=cuts, kind=self.kind if alike else "index")
+
     def tensors(self) -> dict[str, NDArray]:
         rows = slice(0, 1 if self.kind == "matrix" else None)
         return {

@@ -67,7 +67,7 @@ class SchemeMatrix(CodedOperand):
         """
         if self.payload is None:
             assert isinstance(self.coder.books, IndexBooks)
-            return self.coder.books.bits_per_entry
+            return self.coder.books.bits_per_entry + 32 * self.coder.moved_numbers / self.codes.size
         return 32 * self.payload.size / self.codes.size
 
     @property
@@ -91,7 +91,7 @@ class SchemeMatrix(CodedOperand):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the codes, packed or entropy-coded.
+        """Bytes of the codes, packed or entropy-coded, and of what moved their codebooks.
 
         Examples
         --------
@@ -105,7 +105,8 @@ class SchemeMatrix(CodedOperand):
         if self.payload is not None:
             return self.payload.nbytes
         assert isinstance(self.coder.books, IndexBooks)
-        return len(self.codes) * -(-int(self.coder.books.bits.sum()) // 8)
+        packed = len(self.codes) * -(-int(self.coder.books.bits.sum()) // 8)
+        return packed + 4 * self.coder.moved_numbers
 
     def decode(self, dtype: DTypeLike = np.float32) -> NDArray:
         """The matrix that the codes stand for, in its own basis.

@@ -14,6 +14,33 @@ from quantlab.scheme.lengths import EntropyGrid
 FloatArray = NDArray[np.float64]
 
 
+_SUSPECT = 2.0  # times the usual error: the rows may lie elsewhere
+_PAYS = 0.5  # of the error that is left, at most, where the books are moved
+_STRETCHES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0)
+USUAL = ("mean", "spread", "prices", "error")  # what they are called in a file
+_SAMPLE = 512  # rows that moves are tried on
+
+
+@dataclass(frozen=True, eq=False)
+class Usual:
+    """What a coder was fitted to; what rows that lie elsewhere are told by.
+
+    Attributes
+    ----------
+    mean, spread : ndarray, shape (k,)
+        Of the rows, in the basis of the codes.
+    prices : ndarray, shape (k,)
+        What the product pays for each index's own cell error.
+    error : float
+        Mean over the rows of the sum over the indices of price times squared cell error.
+    """
+
+    mean: FloatArray
+    spread: FloatArray
+    prices: FloatArray
+    error: float
+
+
 @dataclass(frozen=True, eq=False)
 class Coder:
     """Rows of A, or columns of B as rows, to codes and back.
@@ -28,6 +55,10 @@ class Coder:
         What the codes stand for, in that basis.
     exponent : int
         Rows are coded in units of 2^exponent.
+    usual : Usual, or None
+        Of rows that codebooks were fitted to.
+    moved_numbers : int
+        float32 numbers by which `code` moved the codebooks for the rows at hand.
     """
 
     forward: FloatArray | None
@@ -36,6 +67,8 @@ class Coder:
     order: NDArray[np.intp]
     books: IndexBooks | EntropyGrid
     exponent: int = 0
+    usual: Usual | None = None
+    moved_numbers: int = 0
 
     @property
     def inner_dim(self) -> int:
@@ -62,6 +95,54 @@ class Coder:
         """Codes (m, k), integers."""
         return self.books.round(self.moved(rows), self.upper, self.order)
 
+    def code(self, rows: NDArray) -> tuple[Coder, NDArray]:
+        r"""The coder for rows (m, k), and their codes.
+
+        Rows that lie where those of the fit did not (a trend, another scale) would be coded by the
+        outermost levels. Then all centres are moved:
+
+        .. math:: c_l \to \bar x_l + s_l (c_l - \bar c_l)
+
+        by a shift an index, a stretch for all, both, or a shift and a stretch an index. Each number
+        counts 32 bits, and b bits an entry must lower the error by 4^b; and by half at least.
+        """
+        there = self.moved(rows)
+        codes = self.books.round(there, self.upper, self.order)
+        usual = self.usual
+        if usual is None or self.lost(there, codes) <= _SUSPECT * usual.error:
+            return self, codes
+        assert isinstance(self.books, IndexBooks)  # a grid has no end
+        few = there[np.linspace(0, len(there) - 1, min(len(there), _SAMPLE)).astype(int)]
+        now = self.lost(few, self.books.round(few, self.upper, self.order))
+        best, least = self, now
+        mean, spread = there.mean(axis=0, dtype=np.float64), there.std(axis=0, dtype=np.float64)
+        own = np.divide(spread, usual.spread, out=np.ones_like(spread), where=usual.spread > 0)
+        k, plain = self.inner_dim, self.books
+        none, one = np.zeros(k), np.ones(k)
+        tried = [(none, stretch * one, 1) for stretch in _STRETCHES]
+        tried += [(mean - usual.mean, stretch * one, k + 1) for stretch in _STRETCHES]
+        tried += [(mean - usual.mean, np.maximum(own, 1 / 16), 2 * k)]
+        for shift, stretch, numbers in tried:
+            if not np.all(stretch > 0):
+                continue
+            books = plain.at(usual.mean, shift, stretch)
+            other = replace(self, books=books, moved_numbers=numbers)
+            error = other.lost(few, books.round(few, self.upper, self.order))
+            pays = min(_PAYS, 4.0 ** (-32 * numbers / there.size))
+            worth = error * 4.0 ** (32 * numbers / there.size)
+            if error < pays * now and worth < least:
+                best, least = other, worth
+        if best is self:
+            return self, codes
+        return best, best.books.round(there, self.upper, self.order)
+
+    def lost(self, there: NDArray, codes: NDArray) -> float:
+        """Mean over rows in the basis of the codes of price times squared cell error, summed."""
+        assert self.usual is not None
+        error = (self.values(codes) - there.astype(np.float64))[:, self.order]
+        cells = error @ (np.triu(self.upper, 1) + np.eye(self.inner_dim)).T
+        return float(np.square(cells).mean(axis=0) @ self.usual.prices[self.order])
+
     def values(self, codes: NDArray) -> NDArray[np.float32]:
         """What codes (m, k) stand for in their basis."""
         return self.books.values(codes)
@@ -83,6 +164,12 @@ class Coder:
             held |= {"forward": self.forward, "inverse": self.inverse}
         if self.exponent:
             held["exponent"] = np.array([self.exponent], np.int64)
+        if self.moved_numbers:
+            held["moved"] = np.array([self.moved_numbers], np.int64)
+        if self.usual is not None:
+            own = self.usual
+            held |= {"mean": own.mean, "spread": own.spread, "prices": own.prices,
+                     "error": np.array([own.error])}  # fmt: skip
         return held | self.books.tensors()
 
     @classmethod
@@ -95,4 +182,11 @@ class Coder:
             books = IndexBooks.from_tensors(tensors, len(upper), kind)
         turn = tensors.get("forward"), tensors.get("inverse")
         exponent = int(tensors["exponent"][0]) if "exponent" in tensors else 0
-        return cls(*turn, upper, tensors["order"].astype(np.intp), books, exponent)
+        usual = None
+        if "error" in tensors and isinstance(books, IndexBooks):
+            usual = Usual(
+                tensors["mean"], tensors["spread"], tensors["prices"], float(tensors["error"][0])
+            )
+        moved = int(tensors["moved"][0]) if "moved" in tensors else 0
+        order = tensors["order"].astype(np.intp)
+        return cls(*turn, upper, order, books, exponent, usual, moved)

@@ -302,12 +302,17 @@ def _errors(
             made = _with_gain(data, parts, _coders(data, parts, bits, most_bits))[0]
             for both in exact:
                 coded = [
-                    rows if coder is None else coder.restored(coder.values(coder.encode(rows)))
+                    rows if coder is None else _coded(coder, rows)
                     for rows, coder in zip(both, made, strict=True)
                 ]
                 errors[parts] += _lost(*both, *coded)
             meter.add()
     return {parts: error / energy if energy else error for parts, error in errors.items()}
+
+
+def _coded(coder: Coder, rows: NDArray) -> NDArray:
+    own, codes = coder.code(rows)
+    return own.restored(own.values(codes))
 
 
 def _lost(x: NDArray, y: NDArray, x_coded: NDArray, y_coded: NDArray) -> float:

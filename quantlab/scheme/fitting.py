@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -16,7 +16,7 @@ from quantlab.design.empirical import at_least_two, bandwidth, or_ones
 from quantlab.design.weighted_kmeans import weighted_kmeans
 from quantlab.pairs import EmpiricalPair, GaussianPair
 from quantlab.scheme.books import Density, IndexBooks, densities, fitted, ladders
-from quantlab.scheme.coder import Coder
+from quantlab.scheme.coder import Coder, Usual
 from quantlab.scheme.lengths import EntropyGrid
 from quantlab.scheme.rates import allocated_bits, equal_bits
 from quantlab.scheme.rounding import feedback_matrix, feedback_order
@@ -99,7 +99,13 @@ class Calibration:
         upper, order, prices = _feedback(side.moment, parts.rounding == "feedback")
 
         def coder(books: IndexBooks | EntropyGrid) -> Coder:
-            return Coder(side.forward, side.inverse, upper, order, books)
+            made = Coder(side.forward, side.inverse, upper, order, books)
+            if isinstance(books, EntropyGrid):
+                return made
+            usual = Usual(side.rows.mean(axis=0), side.rows.std(axis=0), prices, 0.0)
+            made = replace(made, usual=usual)
+            error = made.lost(side.rows, books.round(side.rows, upper, order))
+            return replace(made, usual=replace(usual, error=error))
 
         if parts.lengths == "entropy":
             found = self._entropy_grid(parts, which, bits, prices, upper, order)

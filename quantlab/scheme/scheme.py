@@ -36,7 +36,9 @@ _LAYOUT = (
     "border is not below z; value[l] = offsets[l] + steps[l] * (code[l] + its shift); "
     "e[l] = value[l] - v[l]. Product = values of x @ values of y transposed; matrix = value @ "
     "inverse. probabilities, shifts, borders: one table an index, one behind the other, counts[l] "
-    "integers from least[l]; 1e-4 is left for an escape."
+    "integers from least[l]; 1e-4 is left for an escape. mean, spread, prices, error: of the rows "
+    "that codebooks were fitted to; coded rows that lie elsewhere bring shift and stretch, by "
+    "which centers[l] and thresholds[l] become mean[l] + shift[l] + stretch[l] (each - mean[l])."
 )
 
 
@@ -128,6 +130,10 @@ class Scheme:
     def encode(self, matrix: ArrayLike, operand: Operand) -> SchemeMatrix:
         """Code rows of A, or columns of B; later ones too.
 
+        Where they lie elsewhere than those that the scheme was fitted to (a trend, another scale)
+        codebooks are moved for all of them together, if that pays; the numbers that say so count
+        in `bits_per_entry`. See `Coder.code`.
+
         Parameters
         ----------
         matrix : array_like
@@ -166,7 +172,7 @@ class Scheme:
                 f"this scheme is for the inner dimension {self.inner_dim}; got {name} of shape "
                 f"{rows.shape}"
             )
-        codes = coder.encode(np.ascontiguousarray(rows if operand == "x" else rows.T))
+        coder, codes = coder.code(np.ascontiguousarray(rows if operand == "x" else rows.T))
         payload = coder.books.write(codes) if isinstance(coder.books, EntropyGrid) else None
         return SchemeMatrix(codes, coder, operand, payload)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantlab._files import whole_file
 from quantlab.scheme.books import IndexBooks
-from quantlab.scheme.coder import Coder
+from quantlab.scheme.coder import USUAL, Coder
 
 FORMAT = "quantlab.scheme_matrix.v1"
 KINDS = ("matrix", "index", "shape")
@@ -23,7 +23,8 @@ _LAYOUT = (
     "row of centers: for every l. payload: a range coder's words (constriction), one index after "
     "the other, by the tables probabilities; value[l] = offsets[l] + steps[l] * (integer + its "
     "shift). matrix = value @ inverse (value without it); product = values of x @ values of y "
-    "transposed, where x.forward is y.inverse transposed."
+    "transposed, where x.forward is y.inverse transposed. moved: so many float32 numbers moved the "
+    "scheme's centers to these."
 )
 #: Entries of a coded matrix whose length its file does not tell.
 _MOST_ENTRIES = 2**31
@@ -50,6 +51,7 @@ def coder_of(tensors: Mapping[str, NDArray], kind: str) -> Coder:
     else:
         _require(kind in KINDS, f"books must be one of {KINDS}; got {kind!r}")
         _check_books(tensors, k)
+        _check_usual(tensors, k)
     return Coder.from_tensors(tensors, kind)
 
 
@@ -66,6 +68,20 @@ def _check_books(tensors: Mapping[str, NDArray], k: int) -> None:
     _require(bool(np.isfinite(centers[used]).all()), "centers must be finite")
     between = thresholds[:, : most - 1][used[:, 1:]]
     _require(bool(np.isfinite(between).all()), "thresholds must be finite")
+
+
+def _check_usual(tensors: Mapping[str, NDArray], k: int) -> None:
+    if "moved" in tensors:
+        moved = _tensor(tensors, "moved", "i", 1)
+        _require(moved.shape == (1,) and 0 <= int(moved[0]) <= 2 * k, "moved is one number")
+    if not any(name in tensors for name in USUAL):
+        return
+    for name in USUAL:
+        _finite(_tensor(tensors, name, "f", 1), name, (1 if name == "error" else k,))
+    _require(
+        all(bool((tensors[name] >= 0).all()) for name in ("spread", "prices", "error")),
+        "spread, prices and error must not be negative",
+    )
 
 
 def _check_grid(tensors: Mapping[str, NDArray], k: int) -> None:
@@ -110,7 +126,8 @@ def write(path: str | Path, coded: Any) -> None:
     """Codes or payload, and all that decoding and products need; not what encoding needs."""
     from safetensors.numpy import save_file
 
-    held = {name: t for name, t in coded.coder.tensors().items() if name not in ("upper", "order")}
+    encoding = ("upper", "order", *USUAL)
+    held = {name: t for name, t in coded.coder.tensors().items() if name not in encoding}
     if coded.payload is None:
         held["codes"], books = coded.packed, coded.coder.books.kind
     else:
