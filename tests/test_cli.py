@@ -137,7 +137,7 @@ def test_the_dashboard_answers_this_machine_alone_by_default(served, capsys) -> 
             (5006, "localhost"),
             {
                 "processes": 1, "origins": [], "upload_limit": 50.0, "password": None,
-                "admin": False, "prefix": "", "frame_ancestors": [], "show": False,
+                "admin": False, "prefix": "", "frame_ancestors": [], "spare": 60, "show": False,
             },
         )
     ]  # fmt: skip

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from quantlab import DESIGNS
 from quantlab.cli.common import add_command, telling
-
-#: Names of `quantlab.DESIGNS`, which takes too long to import where nothing is measured.
-_DESIGNS = ("gaussian_compander", "lloyd_max", "closed_form", "weighted_lloyd_max", "bilinear")
 
 
 def add_measure(commands: Any, device: str | None) -> None:
@@ -26,8 +24,8 @@ def add_measure(commands: Any, device: str | None) -> None:
     add("--shape", type=int, nargs=3, default=(128, 256, 128), metavar=("M", "K", "N"),
         help="A is M x K, B is K x N; default: 128 256 128")  # fmt: skip
     add("--trials", type=int, default=200, help="default: 200")
-    add("--designs", nargs="+", choices=_DESIGNS, default=_DESIGNS, metavar="DESIGN",
-        help="any of " + ", ".join(_DESIGNS) + "; default: all")  # fmt: skip
+    add("--designs", nargs="+", choices=list(DESIGNS), default=list(DESIGNS), metavar="DESIGN",
+        help="any of " + ", ".join(DESIGNS) + "; default: all")  # fmt: skip
     add("--rounding", choices=("nearest", "feedback"), default="nearest",
         help="feedback: each operand steered by the other's moments, beside the law that this "
         "tends to; default: nearest")  # fmt: skip
@@ -39,7 +37,7 @@ def add_measure(commands: Any, device: str | None) -> None:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    from quantlab import DESIGNS, GaussianPair, exact_mse, measure_designs
+    from quantlab import GaussianPair, exact_mse, measure_designs
     from quantlab.gemm.cuda import device_name
 
     m, k, n = options.shape
