@@ -117,6 +117,17 @@ def design_entropy_coded(
     return _codebooks(*best, smooth, k, (e_x, e_y))
 
 
+def uniform_at_entropy(
+    pair: Pair, bits: float, inner_dim: int | None = None
+) -> tuple[Codebook, Codebook]:
+    """Uniform cells, one about 0, of entropy `bits` each, with the best centres for the product."""
+    law, e_x, e_y = pair.unit()
+    k = 1 if inner_dim is None else check.count(inner_dim, "inner_dim")
+    smooth = _smooth(law)
+    state = _uniform(smooth, check.finite_real(bits, "bits"), k, middle=True)
+    return _codebooks(state, "uniform", smooth, k, (e_x, e_y), "uniform_entropy")
+
+
 def _starts(pair: Pair, rate: float, k: int) -> list[tuple[str, _State]]:
     starts = [("uniform", _uniform(pair, rate, k, middle=True))]
     if 1.0 <= rate < 3:
@@ -315,7 +326,12 @@ def _cuts(state: _State, side: int, price: float) -> FloatArray:
 
 
 def _codebooks(
-    state: _State, start: str, pair: Pair, k: int, exponents: tuple[int, int]
+    state: _State,
+    start: str,
+    pair: Pair,
+    k: int,
+    exponents: tuple[int, int],
+    design: str = "entropy_coded",
 ) -> tuple[Codebook, Codebook]:
     c_x, t_x, c_y, t_y = state.problem.split(state.theta)
     energy_x = state.point.mass.sum(axis=1) @ c_x**2
@@ -325,7 +341,7 @@ def _codebooks(
     for side, (c, t) in enumerate(((c_x * balance, t_x), (c_y / balance, t_y))):
         scale = pair.sigma(OPERANDS[side])
         info = {
-            "design": "entropy_coded", "operand": OPERANDS[side], "inner_dim": k, "start": start,
+            "design": design, "operand": OPERANDS[side], "inner_dim": k, "start": start,
             "entropy": state.entropies[side], "nmse": state.point.nmse,
         }  # fmt: skip
         books.append(Codebook(c * scale, t * scale, info).in_units(exponents[side]))

@@ -15,6 +15,7 @@ from typing import Any
 from quantlab.experiments import claims
 from quantlab.experiments.attention_claims import attention
 from quantlab.experiments.claims import Claim, Finding, Run
+from quantlab.experiments.codes_ladder import codes_ladder
 from quantlab.sweep import Row, open_executor
 
 EXPERIMENTS = {
@@ -22,6 +23,7 @@ EXPERIMENTS = {
     "theory": claims.theory,
     "least squares": claims.least_squares,
     "attention": attention,
+    "codes": codes_ladder,
 }
 HEADER = ("claim", "paper", "ours, its design", "ours, our best", "agrees")
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
