@@ -90,8 +90,8 @@ def _coders(pair: GaussianPair, entropy_bits: Iterable[float]) -> Iterator[tuple
             books = design(pair, bits, k)
             spent = codebook_entropy(pair, books[0]), codebook_entropy(pair, books[1], "y")
             yield rung, float(np.mean(spent)), partial(_by_books, books)
-    for bits in (2, 3, 4):
-        code = VoronoiCode.gaussian("E8", bits)
+    for size in (2, 3, 4):
+        code = VoronoiCode.gaussian("E8", size)
         yield "E8", code.bits_per_entry, partial(_by_lattice, code)
     for shape in _PYRAMIDS:
         pyramid = PyramidCode(*shape)

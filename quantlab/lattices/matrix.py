@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,10 +14,23 @@ from quantlab.codes import CodedMatrix
 from quantlab.codes.operand import CodedOperand
 from quantlab.pairs import Operand
 
-if TYPE_CHECKING:
-    from quantlab.lattices.voronoi import VoronoiCode
-
 _BYTES = Codebook(np.arange(-127.0, 128.0), info={"design": "integers"})
+
+
+class LatticeCode(Protocol):
+    """What a `LatticeMatrix` asks of its code; see `VoronoiCode`."""
+
+    @property
+    def lattice(self) -> str: ...
+    @property
+    def bits(self) -> int: ...
+    @property
+    def multipliers(self) -> tuple[int, ...]: ...
+    @property
+    def unit(self) -> float: ...
+    @property
+    def dimension(self) -> int: ...
+    def points(self, codes: NDArray[np.uint8]) -> NDArray[np.int8]: ...
 
 
 class LatticeMatrix(CodedOperand):
@@ -25,7 +38,7 @@ class LatticeMatrix(CodedOperand):
 
     Attributes
     ----------
-    code : VoronoiCode
+    code : LatticeCode
     codes : ndarray of uint8, shape (rows, blocks, n)
         Coordinates mod q, each of `code.bits` bits; rows of A or columns of B.
     which : ndarray of uint8, shape (rows, blocks)
@@ -41,7 +54,7 @@ class LatticeMatrix(CodedOperand):
 
     def __init__(
         self,
-        code: VoronoiCode,
+        code: LatticeCode,
         codes: NDArray[np.uint8],
         which: NDArray[np.uint8],
         deviation: float,
