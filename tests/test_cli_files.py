@@ -300,3 +300,38 @@ def test_the_examples_in_the_help_are_commands(name) -> None:
             assert program == "quantlab"
             if command != "lab":  # whose options are JupyterLab's
                 _parser(True).parse_args([command, *rest])
+
+
+@pytest.mark.parametrize(
+    ("change", "header", "says"),
+    [
+        (_wrong("codes", np.zeros((64, 9), np.uint8)), {}, "codes must be uint8 of shape"),
+        (_wrong("n_levels", np.array([2])), {}, "codes must be uint8 of shape"),
+        (_wrong("n_levels", np.array([5])), {}, "beyond its codebook"),
+        (lambda tensors: tensors.pop("codes"), {}, "'codes' is missing"),
+        (lambda tensors: None, {"operand": "z"}, "operand must be x or y"),
+        (lambda tensors: None, {"shape": "[64, 99999999]"}, "more than a scheme has|shape must"),
+        (lambda tensors: None, {"shape": "[1e9]"}, "shape must be"),
+        (lambda tensors: None, {"format": "another"}, "expected format"),
+    ],
+)
+def test_coded_files_that_contradict_themselves_are_refused(change, header, says, tmp_path) -> None:
+    from safetensors import safe_open
+
+    parts = {"basis": "none", "rates": "equal", "rounding": "nearest", "books": "matrix"}
+    scheme = ql.design_scheme((A, B), 3, **parts)
+    scheme.encode(A, "x").save(tmp_path / "coded")
+    with safe_open(str(tmp_path / "coded"), "np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        held = file.metadata()
+    change(tensors)
+    save_file(tensors, tmp_path / "coded", held | header)
+    with pytest.raises(ValueError, match=says) as raised:
+        ql.SchemeMatrix.load(tmp_path / "coded")
+    assert str(raised.value).startswith(str(tmp_path / "coded"))
+
+
+def test_long_work_tells_how_far_it_is_where_somebody_watches(folder, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert main(["report", "A.npy", "--bits", "1"]) == 0
+    assert "report [" in capsys.readouterr().err
