@@ -19,6 +19,7 @@ from panel.io.state import set_curdoc
 from panel.links import Callback
 from panel.util import edit_readonly
 
+from . import browser
 from .pages import Page
 from .parts.connection import Connection
 from .parts.controls import OWN_CONTROLS, Controls
@@ -40,6 +41,8 @@ for (const kind of ["keydown", "keyup"])
     if (space === (kind === "keyup")) at.click();
   });
 """
+#: Pictures read by pointer or keys, and what is dragged in them.
+_POINTER = "{" + browser.read("pointer.js") + "}"
 #: Seconds after a change until it is looked whether all of it has been sent.
 _LEFT_BEHIND = 0.02
 #: Controls that change more than what a slider moves.
@@ -257,7 +260,7 @@ def _document() -> pmui.Page:
     session.toolbar.address.follow(pn.state.curdoc)
     if pn.state.curdoc is not None:
         _SESSIONS[pn.state.curdoc] = session
-        pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS))
+        pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS + _POINTER))
         pn.state.curdoc.js_on_event(DocumentReady, session.connection.script())
     page = pmui.Page(
         title=TITLE, main=[session.page()], dark_theme=state.theme == "dark", busy_indicator=None,

@@ -6,6 +6,7 @@ words.innerHTML = sentence?.text ?? "";
 for (const figure of figures) {
   const element = view_of(figure)?.el;
   element?.setAttribute("role", "img");
+  element?.setAttribute("tabindex", "0"); // the arrow keys read its values
   element?.setAttribute("aria-label", `${heading}. ${words.textContent}`.trim());
 }
 

@@ -36,7 +36,7 @@ from ..parts.wording import compared, scientific
 from ..state import DESIGN_LABELS, GAUSSIAN, OWN_LEVELS, STUDENT_T, Request
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels
-from ..work.own import best_known, exact_shares, own_books
+from ..work.own import best_known, cell_shares, exact_shares, own_books
 from . import Session
 from .density import REACH
 
@@ -117,7 +117,7 @@ class CodebooksPage:
         self.back = pmui.Button(label="Back to the designs", **_SMALL)
         self.back.on_click(lambda _: self.deliver(self._leave))
         self.cells = ColumnDataSource(
-            {c: [] for c in ("left", "right", "alpha")}, name="codebook_cells"
+            {c: [] for c in ("left", "right", "alpha", "mass", "share")}, name="codebook_cells"
         )
         self.centers = ColumnDataSource({"u": [], "row": []}, name="codebook_centers")
         self.own_centers = ColumnDataSource({"u": [], "row": []}, name="own_centers")
@@ -322,7 +322,10 @@ class CodebooksPage:
         u, t = book.centers / sigma, book.thresholds / sigma
         edges = np.concatenate([[-2 * REACH], t, [2 * REACH]])
         shades = [0.05 + 0.13 * (i % 2) for i in range(u.size)]
-        self.cells.data = {"left": edges[:-1], "right": edges[1:], "alpha": shades}
+        mass, share = cell_shares(pair, book, made.operand)
+        self.cells.data = {
+            "left": edges[:-1], "right": edges[1:], "alpha": shades, "mass": mass, "share": share,
+        }  # fmt: skip
         self.centers.data = {"u": u, "row": [0.06] * u.size}
         grid_u = np.linspace(-REACH, REACH, 241)
         self.pdf.data = {"u": grid_u, "pdf": pair.pdf(grid_u * sigma, made.operand) * sigma}

@@ -67,8 +67,14 @@ class ErrorStudyPage:
         )
         self.split = ColumnDataSource({c: [] for c in line}, name="split_curves")
         self.here = [
-            Span(dimension="height", line_color=INK, line_dash="dotted", line_width=1.5)
-            for _ in range(2)
+            Span(
+                dimension="height",
+                line_color=INK,
+                line_dash="dotted",
+                line_width=1.5,
+                name=f"here_{i}",
+            )
+            for i in range(2)
         ]
         self.images = [ColumnDataSource({"error": []}, name=f"error_image_{i}") for i in range(2)]
         self.image_texts = [text("", "sentence") for _ in range(2)]

@@ -193,7 +193,7 @@ class Controls:
         parameter = self.state.param[name]
         widget = kind(
             value=getattr(self.state, name), label=parameter.label, sizing_mode="stretch_width",
-            margin=(3, 6), **{"sx": WIDGET_STYLE, **options},
+            margin=(3, 6), tags=[name], **{"sx": WIDGET_STYLE, **options},
         )  # fmt: skip
         widget._debounce = _GATHER
 
@@ -212,6 +212,8 @@ class Controls:
             if kind is pmui.DiscreteSlider and value not in widget.options:
                 widget.options = sorted({*widget.options, value})
             widget.value = value
+            if name in self.setting.data:  # a page made ahead is sent with the link's
+                self.setting.data = {**self.setting.data, name: [value]}
 
         widget.jscallback(value=ASKED)
         widget.param.watch(to_state, "value")

@@ -11,6 +11,7 @@ from bokeh.models import Column, ColumnDataSource, CustomJS, Div, UIElement
 from bokeh.plotting import figure
 
 from .. import browser
+from .readout import answer
 from .theme import BLUE, INK, MUTED
 
 CSS = browser.read("page.css")
@@ -99,6 +100,7 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
         for picture in figures:
             picture.js_on_change("inner_width", describe)
             _lean(picture)
+            answer(picture)
         if sentence is not None:
             sentence.js_on_change("text", describe)
     column = Column(

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from quantlab import Codebook, exact_mse
+import numpy as np
+from numpy.typing import NDArray
+
+from quantlab import Codebook, Pair, exact_mse
 from quantlab.files.codebooks import Books
+from quantlab.pairs import Operand
 
 from ..state import DESIGN_LABELS, Problem
 from .measurements import codebooks, most_levels
@@ -34,6 +38,21 @@ def exact_shares(problem: Problem, books: Books) -> dict[str, float]:
         "gain": error.gain,
         "nmse_with_gain": error.nmse_with_gain,
     }
+
+
+def cell_shares(
+    pair: Pair, book: Codebook, operand: Operand
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each cell's probability, and its share of E[w(X) (X - c(X))^2], what its errors cost C."""
+    sigma = pair.sigma(operand)
+    v = np.linspace(-8, 8, 16001)  # u = sinh(v): tails up to 1,500 sigma
+    x = np.sinh(v) * sigma
+    mass = pair.pdf(x, operand) * np.cosh(v) * sigma * (v[1] - v[0])
+    code = np.searchsorted(book.thresholds, x)
+    cost = mass * pair.weight(x, operand) * (x - book.centers[code]) ** 2
+    total = float(np.sum(cost))
+    costs = np.bincount(code, cost, book.n_levels) / (total or 1.0)
+    return np.bincount(code, mass, book.n_levels).astype(np.float64), costs
 
 
 @lru_cache(maxsize=1024)
