@@ -171,24 +171,17 @@ def test_pages_link_to_each_other(site: Path) -> None:
         ('<p style="background: url(https://example.org/x.png)">', "loads https://example.org"),
     ],
 )
-def test_what_leaves_the_folder_is_found(site: Path, addition: str, complaint: str) -> None:
-    extra = site / "extra.html"
-    extra.write_text(f"<html><body>{addition}</body></html>")
-    try:
-        (found,) = problems(site)
-    finally:
-        extra.unlink()
+def test_what_leaves_the_folder_is_found(tmp_path: Path, addition: str, complaint: str) -> None:
+    (tmp_path / "index.html").write_text("<html><body><a href='extra.html'>x</a></body></html>")
+    (tmp_path / "extra.html").write_text(f"<html><body>{addition}</body></html>")
+    (found,) = problems(tmp_path)
     assert complaint in found
 
 
-def test_a_style_that_asks_elsewhere_is_found(site: Path) -> None:
-    style = site / "_static/extra.css"
+def test_a_style_that_asks_elsewhere_is_found(tmp_path: Path) -> None:
+    style = tmp_path / "extra.css"
     style.write_text("@import 'https://example.org/x.css'; p { background: url(x.png) }")
-    try:
-        found = list(problems(site))
-    finally:
-        style.unlink()
-    assert len(found) == 2
+    assert len(list(problems(tmp_path))) == 2
 
 
 def test_it_empties_no_folder_that_is_not_a_site(tmp_path: Path) -> None:
