@@ -83,11 +83,11 @@ def _coders(pair: GaussianPair, entropy_bits: Iterable[float]) -> Iterator[tuple
     for rung, names in _GROUPS.items():
         for name in names:
             yield rung, GROUP_FORMATS[name].bits(SHAPE[:2]), partial(_by_groups, name)
-    for bits in entropy_bits:
+    for entropy in entropy_bits:
         for rung, design in (
             ("uniform, entropy", uniform_at_entropy), ("optimal, entropy", design_entropy_coded),
         ):  # fmt: skip
-            books = design(pair, bits, k)
+            books = design(pair, entropy, k)
             spent = codebook_entropy(pair, books[0]), codebook_entropy(pair, books[1], "y")
             yield rung, float(np.mean(spent)), partial(_by_books, books)
     for size in (2, 3, 4):
