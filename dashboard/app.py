@@ -58,6 +58,7 @@ _PAGES = {
     "attention": ("attention", "AttentionPage"),
     "data": ("data", "DataPage"),
     "speed": ("speed", "SpeedPage"),
+    "limits": ("limits", "LimitsPage"),
 }
 
 

@@ -33,6 +33,7 @@ PAGES = {
     "attention": "Attention",
     "data": "Your data",
     "speed": "Speed",
+    "limits": "Limits",
 }
 #: What a teacher's link can hide -> how it is called.
 HIDEABLE = {

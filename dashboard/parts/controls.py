@@ -29,7 +29,7 @@ LEVEL_STOPS = (
     256,
 )  # fmt: skip
 #: Pages that bring controls of their own instead of the shared ones.
-OWN_CONTROLS = ("data", "speed")
+OWN_CONTROLS = ("data", "speed", "limits")
 #: ms that Panel gathers a widget's events for; its 50 are half of what a measured error takes.
 _GATHER = 15
 _RHO_MARKS = [

@@ -159,6 +159,7 @@ _ANSWERS: dict[str, Callable[[Page], None]] = {
     "Design your own from this one": _own,
     "Copy as Python": lambda page: expect(named(page, "button", "Copied")).to_be_visible(),
     "Commit the guess": lambda page: expect(page.get_by_text("Measured: ").first).to_be_visible(),
+    "Drop points": lambda page: expect(page.get_by_text("uniform points").first).to_be_visible(),
     "Count the wins": lambda page: expect(page.locator("td[data-wins]").first).to_be_visible(
         timeout=300_000
     ),
