@@ -140,7 +140,8 @@ def markdown(record: dict) -> str:
         "All choices are made inside the calibration texts, but for the margin that entropy-coded "
         "lengths keep, which was set with the held-out lengths in sight. written: mean bits an "
         "entry of codes on the held-out texts (entropy: what the range coder wrote); side "
-        "information apart, and of fixed lengths above their bits what moved codebooks.", "",
+        "information apart, and of fixed lengths above their bits what moved codebooks. "
+        "Rows may come from runs of their own, seconds from a machine shared with others.", "",
         "| bits | lengths | nmse | balanced codebooks | limit | written | better than balanced | "
         "side bytes | s a head |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -170,8 +171,8 @@ def markdown(record: dict) -> str:
             "x x^T, fitted on one half of the rows, measured on the other. data fit: the better of "
             "smoothed and not. limit: Gaussian, so that discrete data can be below it. Halves in "
             "order are another question: what is measured may lie outside of what was fitted to, "
-            "and codebooks of a scheme are then moved, for up to 64 / rows bits an entry. Seconds: of a "
-            "busy machine.",
+            "and codebooks of a scheme are then moved, for up to 64 / rows bits an entry. "
+            "Seconds: of a busy machine.",
             "", "| problem | split | scheme | target | data fit | balanced | limit | s | parts |",
             "|---|---|---|---|---|---|---|---|---|",
         ]  # fmt: skip
