@@ -12,7 +12,8 @@ import pytest
 from bokeh.models import Line, Span
 
 from quantlab import cli
-from quantlab.experiments import claims, command, figures, reproduce
+from quantlab.cli import reproduce as command
+from quantlab.experiments import claims, figures, reproduce
 from quantlab.experiments.attention_claims import binomial_interval
 from quantlab.experiments.claims import Claim, Finding, Run
 from quantlab.experiments.reproduce import Report
