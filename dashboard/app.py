@@ -129,6 +129,7 @@ class Session:
         """Take a link on a page that was made before its visitor came; the document is locked."""
         self._pending.add("page")  # so that nothing waits for a later turn
         self.state.notice = " ".join(self.state.read_query(query))
+        self.controls.follow_link()
         self._react()
 
     def deliver(self, show: Callable[[], None]) -> None:

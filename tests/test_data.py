@@ -96,5 +96,5 @@ def test_activations_are_taken_after_the_projection() -> None:
 
 def test_missing_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_attention.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ImportError, match=r"quantlab\[llm\]"):
+    with pytest.raises(ImportError, match=r"quantlab-matmul\[llm\]"):
         make_attention.model_folder()

@@ -67,10 +67,7 @@ class Controls:
 
     def __init__(self, state: DashboardState) -> None:
         self.state = state
-        self.setting = ColumnDataSource(
-            {name: [getattr(state, name)] for name in ("rho", "k_x", "k_y", "inner_dim")},
-            name="setting", syncable=False,
-        )  # fmt: skip
+        self.setting = ColumnDataSource(self._drawn(), name="setting", syncable=False)
         heads = state.param.head.bounds[1] + 1
         layers = state.param.layer.bounds[1] + 1
         self.rho = self._bind(
@@ -188,6 +185,13 @@ class Controls:
             ),
         ]  # fmt: skip
 
+    def follow_link(self) -> None:
+        """A page that was made ahead is sent with its link's setting; the document is locked."""
+        self.setting.data = self._drawn()
+
+    def _drawn(self) -> dict[str, list]:
+        return {name: [getattr(self.state, name)] for name in ("rho", "k_x", "k_y", "inner_dim")}
+
     def _bind(self, kind: type, name: str, **options: Any) -> Any:
         """A widget and the state's parameter follow each other; a refused value is told."""
         parameter = self.state.param[name]
@@ -212,8 +216,6 @@ class Controls:
             if kind is pmui.DiscreteSlider and value not in widget.options:
                 widget.options = sorted({*widget.options, value})
             widget.value = value
-            if name in self.setting.data:  # a page made ahead is sent with the link's
-                self.setting.data = {**self.setting.data, name: [value]}
 
         widget.jscallback(value=ASKED)
         widget.param.watch(to_state, "value")

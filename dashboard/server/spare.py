@@ -38,6 +38,9 @@ _LOG = logging.getLogger(__name__)
 _SHARE, _SECONDS = 0.2, 0.15
 #: Bytes of memory that a ready page takes, and the share of what is free that all may take.
 PAGE_BYTES, _MEMORY = 3_300_000, 0.1
+#: Links for which a page is built: a ready one's HTML is of the light theme, and it shows errors
+#: that are to be guessed first.
+_OTHERS = {"theme", "predict"}
 #: In a page's HTML, where its visitor's token comes.
 _TOKEN = "token-of-whoever-comes"
 
@@ -85,8 +88,7 @@ class SparePages:
         if not session_id:
             raise ProtocolError("Session ID must not be empty")
         pages, payload = self._pages, dict(get_token_payload(token)) if token else {}
-        # a ready page's HTML and style sheets are of the light theme
-        suits = request is not None and "theme" not in payload.get("arguments", {})
+        suits = request is not None and not _OTHERS & payload.get("arguments", {}).keys()
         if suits and self._ready and session_id not in pages._sessions:
             await self._turn()
         known = session_id in pages._sessions or session_id in pages._pending_sessions

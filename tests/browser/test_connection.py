@@ -145,7 +145,9 @@ def test_a_cut_websocket(page: Page, server: Server) -> None:
     assert len(lines) == 4
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name not in ("data", "speed")])
+@pytest.mark.parametrize(
+    "name", [name for name in PAGES if name not in ("data", "speed", "limits")]
+)
 def test_shaken_controls_leave_no_stale_number_unmarked(dashboard: Dashboard, name: str) -> None:
     """While answers are on their way the page is marked, and it ends with its own numbers."""
     page = dashboard(f"?page={name}&rho=0.4")

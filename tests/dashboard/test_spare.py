@@ -98,7 +98,7 @@ def content(document: Document) -> Any:
         "tour=2&rho=0.9",
         "page=error&inner_dim=1024",
         "page=nowhere&rho=7",
-        "hide=tabs,tools&predict=1&gain=1",
+        "hide=tabs,tools&gain=1",
     ],
 )  # fmt: skip
 def test_what_is_sent_is_what_the_page_is(query: str) -> None:
@@ -137,6 +137,11 @@ def test_each_page_has_one_visitor_and_then_they_are_built() -> None:
             for session in (first, second, third)
         ]
         assert queries == ["?rho=0.1", "?rho=0.2", "?rho=0.3"]
+        settings = [
+            session.document.get_model_by_name("setting").data["rho"]
+            for session in (first, second, third)
+        ]
+        assert settings == [[0.1], [0.2], [0.3]]
         for session in (first, second):
             assert session.token in (ready.html(session) or "")
             assert ready.html(session) is None
@@ -145,9 +150,10 @@ def test_each_page_has_one_visitor_and_then_they_are_built() -> None:
     with_pages(2, use)
 
 
-def test_a_dark_page_is_built() -> None:
+@pytest.mark.parametrize("query", ["theme=dark", "predict=1"])
+def test_what_no_ready_page_can_be_is_built(query: str) -> None:
     async def use(pages: ApplicationContext, ready: SparePages) -> None:
-        assert ready.html(await visit(pages, "theme=dark")) is None
+        assert ready.html(await visit(pages, query)) is None
         assert len(ready.sessions) == 1
 
     with_pages(1, use)
