@@ -75,7 +75,7 @@ def serve(
     frame_ancestors : sequence of str
         Sites that may show the pages in a frame, as `headers.everywhere` takes them.
     spare : int
-        Pages that are made while nobody asks for one, 3.3 MB each, and wait for their visitors;
+        Pages that are made while nobody asks for one, about 3 MB each, and wait for their visitors;
         fewer where they would take more than a tenth of the free memory. Shared by the processes.
     show : bool
         Open a browser window.

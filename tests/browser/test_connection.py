@@ -145,6 +145,7 @@ def test_a_cut_websocket(page: Page, server: Server) -> None:
     assert len(lines) == 4
 
 
+# these have no slider of their own, and nothing to shake
 @pytest.mark.parametrize(
     "name", [name for name in PAGES if name not in ("data", "speed", "limits")]
 )
