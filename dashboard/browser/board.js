@@ -266,6 +266,7 @@ export function render({model, el}) {
 
   function score() {
     scoring = 0;
+    if (!x.length) return; // nothing on the board yet
     if (law) return show(quantlab.exact.error(law, book(x), book(y), model.inner_dim));
     show(null);
     if (waiting) return;

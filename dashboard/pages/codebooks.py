@@ -283,6 +283,8 @@ class CodebooksPage:
     def _ask(self) -> None:
         """The exact error of what a hand holds, under a law that the browser has no formula of."""
         asked, request = self.board.asked, self.state.request()
+        if not self.state.own_x:  # left meanwhile
+            return
         problem = replace(request.problem, seed=0, rounding="nearest")
 
         def answer(errors: dict[str, float]) -> None:

@@ -50,11 +50,13 @@ const stop = () => {
 };
 if (button.timer) stop();
 else {
-  let step = 0.02, last = rho.value;
+  let step = 0.02, last = rho.value, before = last;
   button.data.label = "Pause";
   button.timer = setInterval(() => {
-    if (!button.visible || rho.value !== last) return stop();
+    // a slider that is drawn late puts its value before back
+    if (!button.visible || (rho.value !== last && rho.value !== before)) return stop();
     if (last + step > 1 || last + step < -1) step = -step;
+    before = last;
     rho.value = last = Math.round(100 * (last + step)) / 100;
   }, 100);
 }
