@@ -18,3 +18,8 @@ def kernel(function: Callable[..., Any]) -> Any:
         return njit(nogil=True, cache=True)(function)
     except RuntimeError:  # neither the source's folder nor the user's cache can be written
         return njit(nogil=True)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A part of kernels of its own file, put in their place: a loop over it can become vectors."""
+    return njit(nogil=True, forceinline=True)(function)

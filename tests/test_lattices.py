@@ -17,22 +17,24 @@ from quantlab.lattices import (
     nearest_points,
 )
 from quantlab.lattices.pyramid import pyramid_size
-from quantlab.lattices.voronoi import GAUSSIAN
+from quantlab.lattices.voronoi import _OFFSET, GAUSSIAN
+from quantlab.pairs import Operand
 
 
 def brute_force(lattice: str, x: np.ndarray) -> np.ndarray:
     """Least squared distance: every choice of floor or ceiling, of the right parity."""
     n = x.shape[1]
     least = np.full(len(x), np.inf)
-    corners = np.array(list(product((0, 1), repeat=n)))
+    corners = np.array(list(product((0.0, 1.0), repeat=n)))
     for shift in (0.0, 0.5) if lattice == "E8" else (0.0,):
         low = np.floor(x - shift)
-        off = np.square(x - shift - low), np.square(x - shift - low - 1)
-        parity = low.sum(axis=1) % 2
-        for corner in corners:
-            far = np.where(corner, off[1], off[0]).sum(axis=1)
-            right = (parity + corner.sum()) % 2 == 0
-            least = np.where(right, np.minimum(least, far), least)
+        off = x - shift - low
+        for parity in (0, 1):
+            rows = low.sum(axis=1) % 2 == parity
+            right = corners[corners.sum(axis=1) % 2 == parity]
+            far = (1 - 2 * off[rows]) @ right.T  # what ceilings add to floors
+            nearest = np.square(off[rows]).sum(axis=1) + far.min(axis=1)
+            least[rows] = np.minimum(least[rows], nearest)
     return least
 
 
@@ -48,6 +50,66 @@ def test_nearest_points_are_nearest(lattice: str) -> None:
     assert np.all(points.sum(axis=1) % 4 == 0)
     again = nearest_points(lattice, points / 2)
     assert_array_equal(again, points)
+
+
+def plain_nearest(lattice: str, x: np.ndarray) -> np.ndarray:
+    """As `nearest_points` says, ties and all, one step after the other."""
+    found, far = [], []
+    for shift in (0.0, 0.5) if lattice == "E8" else (0.0,):
+        r = np.rint(x - shift)
+        off = x - shift - r
+        distance = np.add.accumulate(off**2, axis=1)[:, -1]
+        row, first = np.arange(len(x)), np.argmax(np.abs(off), axis=1)
+        odd, own = r.sum(axis=1) % 2 != 0, off[row, first]
+        r[row, first] += np.where(odd, np.where(own >= 0, 1, -1), 0)
+        found.append(2 * (r + shift))
+        far.append(distance + np.where(odd, 1 - 2 * np.abs(own), 0))
+    return np.where((far[-1] < far[0])[:, None], found[-1], found[0])
+
+
+@pytest.mark.parametrize("lattice", ["D4", "E8"])
+def test_blocks_side_by_side_are_as_one_by_one(lattice: str) -> None:
+    """Bit for bit; quarters are full of ties."""
+    n, rng = 4 if lattice == "D4" else 8, np.random.default_rng(8)
+    for x in (rng.uniform(-3, 3, (100_000, n)), rng.integers(-12, 13, (100_000, n)) / 4):
+        assert_array_equal(nearest_points(lattice, x), plain_nearest(lattice, x))
+
+
+@pytest.mark.parametrize(("lattice", "bits"), [("D4", 3), ("E8", 2), ("E8", 4)])
+@pytest.mark.parametrize("operand", ["x", "y"])
+def test_codes_are_those_of_the_first_scale_that_holds_a_block(
+    lattice: str, bits: int, operand: Operand
+) -> None:
+    """Points and scales, overload drawn in, against one scale after the other; 26 blocks a row."""
+    code = VoronoiCode.gaussian(lattice, bits)
+    n, q = code.dimension, 1 << bits
+    x = np.random.default_rng(9).standard_t(4, (67, 26 * n - 3))
+    coded = code.encode(x if operand == "x" else x.T, operand)
+    values = np.zeros((67, 26 * n))
+    values[:, :-3] = x / coded.deviation
+    values = values.reshape(-1, n)
+
+    def tried(scale: float, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        point = plain_nearest(lattice, rows / scale)
+        return point, np.all(plain_nearest(lattice, point / 2 / q + _OFFSET[:n]) == 0, axis=1)
+
+    points, which = np.zeros(values.shape), np.full(len(values), -1)
+    for number, multiplier in enumerate(code.multipliers):
+        point, held = tried(multiplier * code.unit, values)
+        first = held & (which < 0)
+        points[first], which[first] = point[first], number
+    over = np.flatnonzero(which < 0)
+    assert coded.overloaded == over.size > 0
+    which[over] = len(code.multipliers) - 1
+    scale = code.multipliers[-1] * code.unit
+    for block in over:
+        for step in range(1, 200):
+            point, held = tried(scale, values[block : block + 1] * 0.97**step)
+            if held:
+                break
+        points[block] = point
+    assert_array_equal(coded.which.ravel(), which)
+    assert_array_equal(code.points(coded.codes).reshape(-1, n), points)
 
 
 def test_second_moments() -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quantlab import _threads
 from quantlab import _validate as check
-from quantlab._jit import kernel
 from quantlab._matrices import finite_matrix
+from quantlab.lattices.kernels import copy_kernel, decode_kernel, encode_kernel, squares_kernel
 from quantlab.lattices.matrix import LatticeMatrix
-from quantlab.lattices.points import DIMENSIONS, nearest_kernel
+from quantlab.lattices.points import DIMENSIONS
 from quantlab.pairs import Operand
 
 # the code's centre, off 0 so that no point lies on a border of it
@@ -24,88 +24,6 @@ GAUSSIAN: dict[tuple[str, int], tuple[tuple[int, ...], float]] = {
     ("E8", 4): ((2, 3, 4, 5), 0.0730), ("D4", 2): ((2, 3, 4, 5), 0.2494),
     ("D4", 3): ((2, 3, 4, 5), 0.1239), ("D4", 4): ((2, 3, 4, 5), 0.0680),
 }  # fmt: skip
-
-
-@kernel
-def _wrapped(point, n, halves, q, offset, x, found, other):  # type: ignore[no-untyped-def]
-    """The point of the code that is congruent to a doubled one, in place; whether it moved."""
-    for i in range(n):
-        x[i] = 0.5 * point[i] / q + offset[i]
-    nearest_kernel(x, n, halves, found, other)
-    moved = False
-    for i in range(n):
-        moved |= found[i] != 0
-        point[i] -= q * found[i]
-    return moved
-
-
-@kernel
-def _to_index(point, n, halves, q, codes):  # type: ignore[no-untyped-def]
-    """Coordinates mod q in the basis 2 e_1, e_2 - e_1, .. (E8: the last (1/2, .., 1/2))."""
-    p = point.copy()
-    if halves:
-        last = p[n - 1]
-        codes[n - 1] = last % q
-        for i in range(n):
-            p[i] -= last
-    for i in range(n - 2 if halves else n - 1, 0, -1):
-        codes[i] = (p[i] // 2) % q
-        p[i - 1] += p[i]
-    codes[0] = (p[0] // 4) % q
-
-
-@kernel
-def _from_index(codes, n, halves, point):  # type: ignore[no-untyped-def]
-    for i in range(n):
-        point[i] = codes[n - 1] if halves else 0
-    point[0] += 4 * codes[0]
-    for i in range(1, n - 1 if halves else n):
-        point[i] += 2 * codes[i]
-        point[i - 1] -= 2 * codes[i]
-
-
-@kernel
-def _encode_kernel(values, n, halves, q, scales, offset, codes, which, overloaded):  # type: ignore[no-untyped-def]
-    # values (blocks, n) -> codes (blocks, n), which (blocks,); the blocks that no scale holds
-    x, other = np.empty(n), np.empty(n, np.int32)
-    point, found, best = (np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32))
-    for block in range(values.shape[0]):
-        held = False
-        for s in range(scales.size):
-            for i in range(n):
-                x[i] = values[block, i] / scales[s]
-            nearest_kernel(x, n, halves, point, other)
-            moved = _wrapped(point, n, halves, q, offset, x, found, other)
-            if moved and s < scales.size - 1:
-                continue
-            if not moved:
-                best[:] = point[:]
-                which[block] = s
-                held = True
-                break
-            # beyond the largest scale: drawn in along the ray until the code holds it
-            for step in range(1, 200):
-                for i in range(n):
-                    x[i] = values[block, i] / scales[s] * 0.97**step
-                nearest_kernel(x, n, halves, point, other)
-                if not _wrapped(point, n, halves, q, offset, x, found, other):
-                    break
-            best[:] = point[:]
-            which[block] = s
-        if not held:
-            overloaded[0] += 1
-        _to_index(best, n, halves, q, codes[block])
-
-
-@kernel
-def _decode_kernel(codes, n, halves, q, offset, points):  # type: ignore[no-untyped-def]
-    x, found, other = np.empty(n), np.empty(n, np.int32), np.empty(n, np.int32)
-    point = np.empty(n, np.int32)
-    for block in range(codes.shape[0]):
-        _from_index(codes[block], n, halves, point)
-        _wrapped(point, n, halves, q, offset, x, found, other)
-        for i in range(n):
-            points[block, i] = point[i]
 
 
 @dataclass(frozen=True)
@@ -144,7 +62,6 @@ class VoronoiCode:
     bits: int
     multipliers: tuple[int, ...]
     unit: float
-    _offset: NDArray = field(default_factory=lambda: _OFFSET, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.lattice not in DIMENSIONS:
@@ -179,13 +96,13 @@ class VoronoiCode:
         ValueError, TypeError
             If the matrix is not finite and real, or operand is neither.
         """
-        values = finite_matrix(matrix, "matrix")
-        if check.operand(operand) == "y":
-            values = values.T
-        rows, k = values.shape
+        values = np.ascontiguousarray(finite_matrix(matrix, "matrix"))
+        own_rows = check.operand(operand) == "x"
+        rows, k = values.shape if own_rows else values.shape[::-1]
         n = self.dimension
-        largest = float(np.max(np.abs(values)))
-        deviation = largest * float(np.sqrt(np.mean(np.square(values / (largest or 1.0)))))
+        deviation = _deviation(values)
+        if deviation < np.finfo(values.dtype).tiny:
+            values = values.astype(np.float64)
         blocks = -(-k // n)
         codes = np.empty((rows, blocks, n), np.uint8)
         which = np.empty((rows, blocks), np.uint8)
@@ -193,26 +110,53 @@ class VoronoiCode:
         counts: list[int] = []
 
         def encode_rows(span: tuple[int, int]) -> None:
-            part = np.zeros((span[1] - span[0], blocks * n))
-            if deviation:
-                part[:, :k] = values[slice(*span)] / deviation
-            count = np.zeros(1, np.int64)
-            _encode_kernel(
-                part.reshape(-1, n), n, self.lattice == "E8", 1 << self.bits, scales,
-                self._offset[:n], codes[slice(*span)].reshape(-1, n),
-                which[slice(*span)].reshape(-1), count,
+            own = slice(*span)
+            if own_rows and k % n == 0:
+                part = values[own]
+            else:
+                part = np.zeros((span[1] - span[0], blocks * n), values.dtype)
+                copy_kernel(values[own].T if own_rows else values[:, own], part)
+            found = encode_kernel(
+                part.reshape(-1, n), values.dtype.type(deviation or 1), self.lattice == "E8",
+                1 << self.bits, scales, self._offsets, codes[own].reshape(-1, n),
+                which[own].reshape(-1),
             )  # fmt: skip
-            counts.append(int(count[0]))
+            counts.append(found)
 
-        _threads.for_each(encode_rows, _threads.split(rows, max(1, rows * k >> 15)))
+        _threads.for_each(encode_rows, _threads.split(rows, max(1, rows * k >> 15), 16))
         return LatticeMatrix(self, codes, which, deviation, k, operand, sum(counts))
 
     def points(self, codes: NDArray[np.uint8]) -> NDArray[np.int8]:
         """Twice the points (..., n) of codes (..., n)."""
         n = self.dimension
         found = np.empty(codes.shape, np.int8)
-        _decode_kernel(
-            codes.reshape(-1, n), n, self.lattice == "E8", 1 << self.bits, self._offset[:n],
-            found.reshape(-1, n),
-        )  # fmt: skip
+        flat, points = codes.reshape(-1, n), found.reshape(-1, n)
+
+        def decode(span: tuple[int, int]) -> None:
+            own = slice(*span)
+            decode_kernel(
+                flat[own], self.lattice == "E8", 1 << self.bits, self._offsets, points[own]
+            )
+
+        _threads.for_each(decode, _threads.split(len(flat), max(1, flat.size >> 15)))
         return found
+
+    @property
+    def _offsets(self) -> NDArray:
+        """(1, 8): the code's centre, 0 beyond its dimension."""
+        return np.where(np.arange(8) < self.dimension, _OFFSET, 0.0)[None]
+
+
+def _deviation(values: NDArray) -> float:
+    """Root mean square, summed in float64."""
+    largest = max(float(values.max()), -float(values.min()))
+    if largest == 0:
+        return 0.0
+    spans = _threads.split(len(values), max(1, values.size >> 16))
+    sums = dict.fromkeys(spans, 0.0)
+
+    def add(span: tuple[int, int]) -> None:
+        sums[span] = sum(squares_kernel(row, largest) for row in values[slice(*span)])
+
+    _threads.for_each(add, spans)
+    return largest * float(np.sqrt(sum(sums.values()) / values.size))
