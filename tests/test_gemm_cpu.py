@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import quantlab as ql
 from quantlab.codes import CodedMatrix
 from quantlab.codes.operand import CodedOperand
-from quantlab.gemm import cpu, plan, vector
+from quantlab.gemm import cpu, lanes, plan, vector
 from quantlab.gemm.dispatch import GRID_LIMITS
 from quantlab.gemm.grid import snap
 
@@ -405,3 +405,36 @@ def test_a_bfloat16_tensor_is_an_operand() -> None:
     coded = ql.encode(np.eye(7, dtype=np.float32), ql.Codebook([0.0, 1.0]))
     for tensor in (floats.bfloat16(), floats):
         assert_array_equal(ql.matmul(tensor, coded), tensor.detach().float().numpy())
+
+
+@pytest.mark.parametrize("k", [1, 2, 15, 63, 64, 65, 127, 128, 129, 1000])
+@pytest.mark.parametrize("n_levels", [2, 5, 16, 17, 64])
+def test_a_prepared_operand_gives_the_same_numbers(k: int, n_levels: int) -> None:
+    rng = np.random.default_rng(k)
+    # integers: the grid of bytes is exact, whatever the number of levels
+    book = ql.Codebook(np.arange(n_levels) - n_levels // 2)
+    scale = rng.uniform(0.5, 2.0, (1, 77))
+    b = ql.CodedMatrix(rng.integers(n_levels, size=(k, 77)), book, scale)
+    for m in (1, 2, 3, 7, 16, 17):
+        a = ql.CodedMatrix(rng.integers(n_levels, size=(m, k)), book)
+        expected = ql.matmul(a, b, route="int8")
+        for held in (b, b.pack()):
+            prepared = held.prepare()
+            assert_array_equal(ql.matmul(a, prepared, route="int8"), expected)
+            assert_array_equal(ql.matmul(a.pack(), prepared, route="int8"), expected)
+            assert_array_equal(prepared.decode(), b.decode())
+
+
+def test_a_prepared_operand_counts_its_memory_and_multiplies_by_its_layout() -> None:
+    b = ql.CodedMatrix(np.ones((256, 64), int), ql.Codebook(np.arange(16)))
+    prepared = b.pack().prepare()
+    if not lanes.here():  # nothing is gained on this processor, and nothing held
+        assert prepared._lanes is None
+        assert prepared.nbytes == b.pack().nbytes
+        return
+    assert prepared.nbytes == 2 * b.pack().nbytes
+    assert prepared[:5]._lanes is None
+    prepared._lanes[:] = 0x22  # that the layout is what is read: every code is 2 there
+    row = ql.CodedMatrix(np.ones((1, 256), int), b.codebook)
+    assert_array_equal(ql.matmul(row, prepared), np.full((1, 64), 512.0))
+    assert ql.CodedMatrix(np.ones((2, 2), int), ql.Codebook(np.arange(65))).prepare()._lanes is None

@@ -116,6 +116,10 @@ class DeviceCodedMatrix(CodedMatrix):
             moved.scale = self.scale.to(device)
         return moved
 
+    def prepare(self) -> DeviceCodedMatrix:
+        """As it is: products on a device decode while they multiply."""
+        return self
+
     def save(self, path: Any) -> None:
         self.numpy().save(path)
 
@@ -142,7 +146,7 @@ def device_matrix(
     coded = DeviceCodedMatrix.__new__(DeviceCodedMatrix)
     coded._data, coded._held_bits, coded.shape, coded.codebook = data, held_bits, shape, codebook
     coded.scale = coded.group = None
-    coded._snapped = {}
+    coded._snapped, coded._lanes = {}, None
     return coded
 
 

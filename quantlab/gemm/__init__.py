@@ -120,6 +120,13 @@ def matmul(
     return torch.from_numpy(c)
 
 
+@fills_in("prepare")
+def _lay_out(coded: CodedMatrix) -> NDArray[np.uint8] | None:
+    from quantlab.gemm.lanes import lay_out  # here: it imports numba
+
+    return lay_out(coded)
+
+
 def _on_host(left: Any, right: Any, backend: str, route: str | None) -> NDArray[np.float32]:
     check.multipliable(left.shape, right.shape)
     if backend == "reference":

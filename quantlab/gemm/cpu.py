@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # below this many multiply-adds a second thread takes longer to wake than to help
 _THREADED = 1 << 24
 _FEW_ROWS = 32
+# rows that a prepared operand's second layout serves: more of them use decoded panels longer
+_FEW_LANES = 16
 # entries decoded to float32 at once: 64 MB
 _DECODED = 1 << 24
 
@@ -42,6 +44,11 @@ def matmul_cpu(a: Any, b: Any, plan: Plan) -> NDArray[np.float32]:
 def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.float32]:
     (m, k), n = a.shape, b.shape[1]
     grid_a, grid_b = plan.grids
+    if plan.route == "int8" and b._lanes is not None and m <= _FEW_LANES:
+        from quantlab.gemm.lanes import multiply_lanes
+
+        outer = _outer_scale(a, m), _outer_scale(b, n)
+        return multiply_lanes(a, b, (grid_a, grid_b), *outer)
     most_levels = max(a.codebook.n_levels, b.codebook.n_levels)
     kernels = _kernels(plan.route, 64 if most_levels <= 64 else 256)
 
