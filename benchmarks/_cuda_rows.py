@@ -1,4 +1,4 @@
-"""What benchmarks/cuda.py times: each contender, the work it cannot do without, and its inputs."""
+"""What benchmarks/cuda_products.py times: each contender, its least work, and its inputs."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def markdown(rows: list[Row], record: dict) -> str:
     lines = [
         "# Coded products on CUDA",
         "",
-        f"Made by `python benchmarks/cuda.py`.  \n{record['about']}",
+        f"Made by `python benchmarks/cuda_products.py`.  \n{record['about']}",
         "",
     ]
     if device is None:

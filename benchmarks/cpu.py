@@ -47,6 +47,11 @@ def product(a: CodedMatrix, b: CodedMatrix, **options: str) -> Callable[[], obje
     return lambda: ql.matmul(fresh(a), fresh(b), **options)
 
 
+def prepared_product(a: CodedMatrix, b: CodedMatrix) -> Callable[[], object]:
+    """b stays, with its grid and its second layout; a is new each time."""
+    return lambda: ql.matmul(fresh(a), b)
+
+
 def grouped_product(made: ql.formats.GroupFormat, a: np.ndarray, b: np.ndarray) -> Callable:
     left, right = made.encode(a), made.encode(b, "y")
     return lambda: left @ right
@@ -70,6 +75,11 @@ def product_contenders(shape: tuple[int, int, int], rng: np.random.Generator) ->
             for name in (GROUPED if min(shape) >= 1000 else ())
         },
         "quantlab 4 x 4 bit, packed": product(a16.pack(), b16.pack()),
+        **(
+            {"quantlab 4 x 4 bit, b prepared": prepared_product(a16, b16.pack().prepare())}
+            if m <= 16
+            else {}
+        ),
         "quantlab 4 x 4 bit, from float32": lambda: ql.matmul(
             ql.encode(a, books[16][0]), ql.encode(b, books[16][1])
         ),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The first run on a card, short and complete: what the machine is, the CUDA tests, then the rows of
-# benchmarks/cuda.py, the most telling first. Every outcome and row is in a file as soon as it is
+# benchmarks/cuda_products.py, the most telling first. Every outcome and row is in a file as soon as it is
 # there: a run that is cut off leaves them, and a second one with the same folder goes on.
 #
 #   benchmarks/first_gpu_run.sh [FOLDER]      default: benchmarks/results/first_gpu_run
@@ -64,7 +64,7 @@ run_rows() {
     for _ in 1 2 3 4 5 6 7 8; do
         left=$((end - SECONDS))
         [ "$left" -gt 5 ] || break
-        timeout -k 5 "$left" "$python" benchmarks/cuda.py --resume --output "$folder"
+        timeout -k 5 "$left" "$python" benchmarks/cuda_products.py --resume --output "$folder"
         case $? in 0 | 124 | 137) break ;; esac
     done
 }

@@ -19,8 +19,8 @@ ENVIRONMENT = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
 
 
 def run_until(rows: int, folder: Path, *options: str) -> list[dict]:
-    """benchmarks/cuda.py in the interpreter, killed as soon as so many rows are in its file."""
-    script = ROOT / "benchmarks" / "cuda.py"
+    """The benchmark in the interpreter, killed as soon as so many rows are in its file."""
+    script = ROOT / "benchmarks" / "cuda_products.py"
     process = subprocess.Popen(
         [sys.executable, script, "--output", folder, *options],
         env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

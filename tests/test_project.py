@@ -126,3 +126,9 @@ def test_lint_format_and_types(command: tuple[str, ...]) -> None:
         [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_no_benchmark_takes_the_name_of_what_torch_imports() -> None:
+    # a script's folder comes first: a cuda.py there was what torch took for its own package
+    script = "import sys; sys.path.insert(0, 'benchmarks'); import torch"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

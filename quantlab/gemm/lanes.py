@@ -13,11 +13,13 @@ added up at the end. The integers are those of every other int8 product, bit for
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -32,9 +34,11 @@ from quantlab.gemm.vector import BYTE, LANE, call, load
 
 #: Most levels that one look-up decodes.
 MOST_LEVELS = 64
-#: Columns of a block, and rows of A whose sums fit the registers beside it.
-_COLUMNS, _ROWS = 8, 3
+#: Columns of a block.
+_COLUMNS = 8
 _LINE = 64
+#: Bytes ahead of the codes in hand that memory is asked for: by itself the processor asks too late.
+_AHEAD = 12288
 #: Multiply-adds from which a second thread helps: fewer than elsewhere, as it waits for memory.
 THREADED = 1 << 21
 
@@ -77,8 +81,8 @@ def multiply_lanes(
     scale = grids[0].scale * grids[1].scale
 
     def multiply(span: tuple[int, int]) -> None:
-        _lanes_kernel(
-            nibbles, decoded, sums, lanes, table, span, n, scale, row_scale, column_scale, c
+        _lanes_kernel(nibbles)(
+            decoded, sums, lanes, table, span, n, scale, row_scale, column_scale, c
         )
 
     parts = 4 * _threads.count() if m * k * n >= THREADED else 1
@@ -102,16 +106,25 @@ def _lay_kernel(codes, bits, nibbles, start, stop, k, n, lanes):  # type: ignore
                 lanes[j // _COLUMNS, step, j % _COLUMNS, byte] = rows[0, j] | (rows[1, j] << 4)
 
 
+def _fetch(builder, place):  # type: ignore[no-untyped-def]
+    """Ask for the line that comes _AHEAD bytes later."""
+    later = builder.gep(place, [ir.Constant(ir.IntType(64), _AHEAD)])
+    kind = ir.FunctionType(ir.VoidType(), [later.type, LANE, LANE, LANE])
+    fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(fetch, [later, *(ir.Constant(LANE, v) for v in (0, 3, 1))])
+
+
 @intrinsic(prefer_literal=True)
-def _lanes_dot(typingctx, nibbles, rows, a, row_bytes, lanes, steps, table, out):  # type: ignore[no-untyped-def]
-    """out (rows, 8) int32 = A (rows, entries) int8 by eight columns' table[codes]; addresses."""
-    if not isinstance(rows, types.Literal) or not isinstance(nibbles, types.Literal):
+def _lanes_dot(typingctx, nibbles, rows, columns, a, row_bytes, lanes, steps, table, out):  # type: ignore[no-untyped-def]
+    """out (rows, 8) int32 = A (rows, entries) int8 by the next columns' table[codes]; addresses."""
+    if not all(isinstance(t, types.Literal) for t in (nibbles, rows, columns)):
         return None
-    height, halves = rows.literal_value, 2 if nibbles.literal_value else 1
+    height, width = rows.literal_value, columns.literal_value
+    halves = 2 if nibbles.literal_value else 1
     sums_type, bytes_type = ir.VectorType(LANE, 16), ir.VectorType(BYTE, _LINE)
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        _, _, a_address, stride, b_address, n_steps, table_address, out_address = args
+        _, _, _, a_address, stride, b_address, n_steps, table_address, out_address = args
         pointer = BYTE.as_pointer()
         a_base, b_base, table_base, out_base = (
             builder.inttoptr(x, pointer) for x in (a_address, b_address, table_address, out_address)
@@ -125,7 +138,7 @@ def _lanes_dot(typingctx, nibbles, rows, a, row_bytes, lanes, steps, table, out)
         builder.position_at_end(loop)
         index = builder.phi(n_steps.type)
         index.add_incoming(constant(0), before)
-        sums = [builder.phi(sums_type) for _ in range(height * _COLUMNS)]
+        sums = [builder.phi(sums_type) for _ in range(height * width)]
         for value in sums:
             value.add_incoming(zero, before)
         following = list(sums)
@@ -141,9 +154,11 @@ def _lanes_dot(typingctx, nibbles, rows, a, row_bytes, lanes, steps, table, out)
                 )
                 for r in range(height)
             ]
-            for column in range(_COLUMNS):
+            for column in range(width):
                 place = builder.gep(b_base, [builder.add(b_at, constant(_LINE * column))])
                 codes = load(builder, place, sums_type)
+                if not half:
+                    _fetch(builder, place)
                 # the look-up ignores an index's two upper bits, the table repeats the next two
                 if half:
                     codes = builder.lshr(codes, ir.Constant(sums_type, [4] * 16))
@@ -153,7 +168,7 @@ def _lanes_dot(typingctx, nibbles, rows, a, row_bytes, lanes, steps, table, out)
                 )  # fmt: skip
                 numbers = builder.bitcast(found, sums_type)
                 for r in range(height):
-                    i = r * _COLUMNS + column
+                    i = r * width + column
                     following[i] = call(
                         builder, "llvm.x86.avx512.vpdpbusd.512", sums_type,
                         [following[i], numbers, a_vectors[r]],
@@ -166,47 +181,48 @@ def _lanes_dot(typingctx, nibbles, rows, a, row_bytes, lanes, steps, table, out)
         builder.position_at_end(done)
         for i, value in enumerate(following):
             total = call(builder, "llvm.vector.reduce.add.v16i32", LANE, [value])
-            place = builder.gep(out_base, [constant(4 * i)])
+            place = builder.gep(out_base, [constant(4 * (i // width * _COLUMNS + i % width))])
             builder.store(total, builder.bitcast(place, LANE.as_pointer()), align=4)
         return context.get_dummy_value()
 
-    return types.void(nibbles, rows, *[types.intp] * 6), codegen
+    return types.void(nibbles, rows, columns, *[types.intp] * 6), codegen
 
 
-@kernel
-def _lanes_kernel(nibbles, a, a_sums, lanes, table, span, n, scale, row_scale, column_scale, c):  # type: ignore[no-untyped-def]
-    # a (m, stride) int8, zeros behind k; lanes as above; table (64,) uint8, offset by 128; c (m, n)
-    m, steps = a.shape[0], lanes.shape[1]
-    sums = np.empty((_ROWS, _COLUMNS), np.int32)
-    a_base, stride, lut, out = a.ctypes.data, a.shape[1], table.ctypes.data, sums.ctypes.data
-    block_bytes = steps * _COLUMNS * _LINE
-    for block in range(*span):
-        at = lanes.ctypes.data + block * block_bytes
-        left = block * _COLUMNS
-        i = 0
-        while i < m:
-            row = a_base + i * stride
-            if m - i >= 3:
-                height = 3
-                if nibbles:
-                    _lanes_dot(True, 3, row, stride, at, steps, lut, out)
+@cache
+def _lanes_kernel(nibbles: bool) -> Callable[..., None]:
+    """Kernel for codes of up to 4 bits, two a byte, or of a byte each."""
+
+    @kernel
+    def lanes_kernel(a, a_sums, lanes, table, span, n, scale, row_scale, column_scale, c):  # type: ignore[no-untyped-def]
+        # a (m, stride) int8, zeros behind k; table (64,) uint8, offset by 128; c (m, n)
+        m, steps = a.shape[0], lanes.shape[1]
+        sums = np.empty((4, _COLUMNS), np.int32)
+        a_base, stride, lut, out = a.ctypes.data, a.shape[1], table.ctypes.data, sums.ctypes.data
+        block_bytes = steps * _COLUMNS * _LINE
+        for block in range(*span):
+            at = lanes.ctypes.data + block * block_bytes
+            left = block * _COLUMNS
+            i = 0
+            while i < m:
+                # what registers hold the sums of: a row or two by eight columns, or four by four
+                height = min(m - i, 4)
+                row = a_base + i * stride
+                if height == 1:
+                    _lanes_dot(nibbles, 1, 8, row, stride, at, steps, lut, out)
+                elif height == 2:
+                    _lanes_dot(nibbles, 2, 8, row, stride, at, steps, lut, out)
                 else:
-                    _lanes_dot(False, 3, row, stride, at, steps, lut, out)
-            elif m - i == 2:
-                height = 2
-                if nibbles:
-                    _lanes_dot(True, 2, row, stride, at, steps, lut, out)
-                else:
-                    _lanes_dot(False, 2, row, stride, at, steps, lut, out)
-            else:
-                height = 1
-                if nibbles:
-                    _lanes_dot(True, 1, row, stride, at, steps, lut, out)
-                else:
-                    _lanes_dot(False, 1, row, stride, at, steps, lut, out)
-            for r in range(height):
-                factor = scale * row_scale[i + r]
-                for column in range(min(_COLUMNS, n - left)):
-                    exact = np.float64(sums[r, column] - 128 * a_sums[i + r])
-                    c[i + r, left + column] = exact * factor * column_scale[left + column]
-            i += height
+                    for column in (0, 4):
+                        place, into = at + column * _LINE, out + 4 * column
+                        if height == 3:
+                            _lanes_dot(nibbles, 3, 4, row, stride, place, steps, lut, into)
+                        else:
+                            _lanes_dot(nibbles, 4, 4, row, stride, place, steps, lut, into)
+                for r in range(height):
+                    factor = scale * row_scale[i + r]
+                    for column in range(min(_COLUMNS, n - left)):
+                        exact = np.float64(sums[r, column] - 128 * a_sums[i + r])
+                        c[i + r, left + column] = exact * factor * column_scale[left + column]
+                i += height
+
+    return lanes_kernel

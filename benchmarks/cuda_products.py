@@ -1,7 +1,7 @@
 """Coded products, encoding and sweeps on CUDA, beside cuBLAS and others, against the limits.
 
-python benchmarks/cuda.py            writes benchmarks/results/cuda.{md,json}, a few minutes
-python benchmarks/cuda.py --quick    small shapes, prints only
+python benchmarks/cuda_products.py           writes benchmarks/results/cuda.{md,json}, in minutes
+python benchmarks/cuda_products.py --quick    small shapes, prints only
 Without a CUDA device: predictions from the datasheet beside empty columns, and exit status 0; with
 TRITON_INTERPRET=1 besides, small shapes run on the processor, as a test of the benchmark.
 
@@ -14,16 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from functools import partial
 from pathlib import Path
 
-# ruff: noqa: E402
-# torch imports a package that is named cuda too: this folder comes last, and after torch
-_FOLDER = sys.path.pop(0)
 import torch
-
-sys.path.append(_FOLDER)
 from _cuda_log import Log
 from _cuda_rows import encodings, feedbacks, products
 from _cuda_sweep import SWEEP_SHAPE, seconds_on_cpu, seconds_on_device
