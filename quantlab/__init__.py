@@ -38,7 +38,9 @@ from quantlab.scheme import Scheme, SchemeMatrix, design_scheme  # isort: skip
 from quantlab.limits import floor_nmse, limit_nmse  # isort: skip
 from quantlab.transition import critical_rho, finite_size_critical_rho, worst_rho  # isort: skip
 from quantlab.measure import MeasuredError, measure, measure_designs, measure_trials  # isort: skip
+from quantlab.reading import GaussianReading, gaussian_reading  # isort: skip
 from quantlab.report import DesignReport, design_report  # isort: skip
+from quantlab import data as data  # isort: skip
 
 __version__ = "0.2.0"
 
@@ -55,6 +57,7 @@ __all__ = [
     "ExactError",
     "GaussianMixturePair",
     "GaussianPair",
+    "GaussianReading",
     "IntermittentPair",
     "LaplacePair",
     "MeasuredError",
@@ -85,6 +88,7 @@ __all__ = [
     "floor_nmse",
     "gaussian_normalizer",
     "gaussian_peaks",
+    "gaussian_reading",
     "leading_constant",
     "limit_nmse",
     "matmul",

@@ -21,7 +21,7 @@ ROOMS = {
     "Codebooks": ("codebook", "design"),
     "Schemes for two matrices": ("scheme", "balancing"),
     "Codes and products": ("codes", "blocks", "formats", "lattices", "gemm"),
-    "The error of the product": ("distortion", "entropy", "measure", "report", "limits"),
+    "The error of the product": ("distortion", "entropy", "measure", "reading", "report", "limits"),
 }
 #: What a constant is: constants have no docstring of their own.
 CONSTANTS = {

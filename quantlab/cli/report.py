@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from quantlab.cli.common import (
+    Unusable,
     add_command,
     both_matrices,
     progress,
@@ -16,7 +19,8 @@ from quantlab.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from quantlab import DesignReport
+    from quantlab import DesignReport, GaussianReading
+    from quantlab.data import Problem
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -35,10 +39,16 @@ def add_report(commands: object) -> None:
         "Code two matrices by every design and format at some bits an entry, multiply, and list "
         "the\nerror of the product, the least first. A alone is multiplied by its transpose.",
         "quantlab report A.npy B.npy --bits 4\n"
-        "quantlab report model.safetensors:layers.0.weight activations.npz:x --json > report.json",
+        "quantlab report model.safetensors:layers.0.weight activations.npz:x --json > report.json\n"
+        "quantlab report --gallery photo",
     )  # fmt: skip
     add = parser.add_argument
-    add("matrices", nargs="+", metavar="A [B]", help="A (m, k) and B (k, n); see quantlab --help")
+    add("matrices", nargs="*", metavar="A [B]", help="A (m, k) and B (k, n); see quantlab --help")
+    add(
+        "--gallery",
+        metavar="NAME",
+        help="a real product that is shipped, on its held-out part; a wrong name tells them all",
+    )
     add("--bits", type=int, default=4, help="of an entry, 1 to 8; default: 4")
     add("--held-out", nargs="+", action="append", metavar=("A", "B"),
         help="measure on these instead of those designed for; repeatable")  # fmt: skip
@@ -52,17 +62,32 @@ def add_report(commands: object) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from quantlab import design_report
+    from quantlab import design_report, gaussian_reading
+    from quantlab.data import problem
 
+    one = reading = None
     with telling():
-        pair = both_matrices(options.matrices)
-        held_out = options.held_out and [both_matrices(each) for each in options.held_out]
+        if options.gallery is not None:
+            if options.matrices or options.held_out:
+                raise Unusable("--gallery has its own matrices, held-out ones too")
+            one = problem(options.gallery)
+            pair, held_out = one.calibration, [one.held_out]
+            reading = gaussian_reading(pair, options.bits, held_out=held_out)
+        elif not options.matrices:
+            raise Unusable("expected one matrix or two, A and B, or --gallery NAME; got none")
+        else:
+            pair = both_matrices(options.matrices)
+            held_out = options.held_out and [both_matrices(each) for each in options.held_out]
         report = design_report(
             pair, options.bits, held_out=held_out, groups=options.group,
             progress=progress("report"),
         )  # fmt: skip
     if options.json:
-        print(to_json(report.to_dict()))
+        record = report.to_dict()
+        if one and reading:
+            said = {"ratio": reading.ratio, "trusted": reading.trusted, "rho": reading.law.rho}
+            record |= {"gallery": asdict(one), "reading": said}
+        print(to_json(record))
     elif options.markdown:
         print(report.to_markdown())
     elif options.html:
@@ -74,8 +99,19 @@ def _report(options: argparse.Namespace) -> int:
             best = report.rows[0]
             say(options.html, f"{options.html}: {best.design} is best, nmse {best.nmse:.3e}")
     else:
+        if one and reading:
+            print(_about(one, reading))
         print(_table(report))
     return 0
+
+
+def _about(one: Problem, reading: GaussianReading) -> str:
+    """What the problem is, and whether the closed form's law holds, before its error is read."""
+    paragraphs = [
+        f"{one.title}: {one.sentence}", f"Source: {one.source}; {one.licence}.",
+        f"rho = {reading.law.rho:.3f}. {reading}", f"At 4 bits: {one.why}",
+    ]  # fmt: skip
+    return "\n".join([*(fill(each, 100) for each in paragraphs), ""])
 
 
 def _table(report: DesignReport) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from quantlab.sweep import Row
 
 _BACKENDS = ("bokeh", "matplotlib")
+_BETWEEN_NAMES = 0.15
 _PADDING = 0.05  # of the axes' reach: points at their ends are whole
 
 
@@ -102,6 +103,28 @@ def ladder_figure(rows: Sequence[Row]) -> hv.Overlay:
     return _by(rows, "rung", "bits", "nmse", title, log="y")
 
 
+def gallery_figure(rows: Sequence[Row]) -> hv.Overlay:
+    """The gallery's problems on the pitchfork, at both peaks of their law."""
+    chosen = [row for row in rows if row["bits"] == 4]
+    rho = np.concatenate([-np.linspace(1, 3**-0.5, 99), np.linspace(3**-0.5, 1, 99)])
+    peak = np.sqrt(np.maximum(3 - rho**-2.0, 0))
+    way = [*zip(rho, peak, strict=True), (np.nan, np.nan), *zip(rho, -peak, strict=True)]
+    layers: list[hv.Element] = [hv.Curve(way, label="peaks of the point density")]
+    for trusted, label in ((True, "the law holds"), (False, "the law is not to be trusted")):
+        own = [row for row in chosen if row["trusted"] == trusted]
+        dots = [(row["rho"], sign * row["peak"]) for row in own for sign in (1, -1)]
+        layers.append(hv.Scatter(dots, label=label))
+    above = {-1.0: 0.0, 0.0: 0.0, 1.0: 0.0}  # where a branch's last name stands
+    for row in sorted(chosen, key=lambda row: row["peak"]):
+        side = float(np.sign(row["rho"])) if row["peak"] > 0 else 0.0
+        y = above[side] = max(row["peak"], above[side] + _BETWEEN_NAMES)
+        align = {-1.0: "left", 0.0: "center", 1.0: "right"}[side]
+        y *= abs(side) or -1.0  # below the line in the middle
+        layers.append(hv.Text(row["rho"] - 0.05 * side, y, row["problem"], halign=align))
+    title = "Real products on the transition"
+    return _titled(hv.Overlay(layers), title, "correlation rho", "densest place, in deviations")
+
+
 FIGURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "reduction": reduction_figure,
     "products": products_figure,
@@ -110,6 +133,7 @@ FIGURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "losses": losses_figure,
     "least_squares": least_squares_figure,
     "ladder": ladder_figure,
+    "gallery": gallery_figure,
 }
 
 

@@ -16,6 +16,7 @@ from quantlab.experiments import claims
 from quantlab.experiments.attention_claims import attention
 from quantlab.experiments.claims import Claim, Finding, Run
 from quantlab.experiments.codes_ladder import codes_ladder
+from quantlab.experiments.gallery import products_in_the_wild
 from quantlab.sweep import Row, open_executor
 
 EXPERIMENTS = {
@@ -24,6 +25,7 @@ EXPERIMENTS = {
     "least squares": claims.least_squares,
     "attention": attention,
     "codes": codes_ladder,
+    "gallery": products_in_the_wild,
 }
 HEADER = ("claim", "paper", "ours, its design", "ours, our best", "agrees")
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
