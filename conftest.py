@@ -1,4 +1,4 @@
-"""Set before any test imports quantlab: without a GPU, Triton's kernels run in its interpreter."""
+"""Set before any test imports quantlab: Triton's interpreter without a GPU, threads of workers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ def _has_cuda() -> bool:
 
 
 os.environ.setdefault("TRITON_INTERPRET", "0" if _has_cuda() else "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # a worker each core: further threads of BLAS only spin, and wait for a core that is taken
+    for library in ("OPENBLAS", "OMP"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 # modules of kernels have nothing to collect where Triton does not exist (macOS, Windows)
 collect_ignore = (
