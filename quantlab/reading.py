@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from quantlab import _validate as check
 from quantlab.design import DESIGNS
@@ -204,6 +203,8 @@ def _compared(
 
 def _distance(values: NDArray, sigma: float) -> float:
     """Kolmogorov's, from the normal law about 0."""
+    from scipy.special import ndtr  # here: it takes longer to import than all of quantlab
+
     values = np.sort(values.astype(np.float64))
     cdf = ndtr(values / sigma)
     places = np.arange(values.size + 1) / values.size

@@ -12,6 +12,8 @@ from quantlab.codebook import Codebook
 
 # more thresholds than this are found by a table: 31 comparisons a value take about as long
 _MOST_COUNTED = 31
+# a comparison with each of so few takes no longer than halving
+_FEWEST_SEARCHED = 7
 _MOST_BUCKETS = 1 << 14
 
 
@@ -33,10 +35,14 @@ def rounded_down(values: NDArray[np.float64], dtype: np.dtype) -> NDArray:
 @lru_cache(maxsize=64)
 def finder(codebook: Codebook, dtype: np.dtype) -> Any:
     """find(values, codes) -> all finite, for values of `dtype`."""
-    from quantlab.codes import kernels
+    from quantlab.codes import kernels, search
 
     thresholds = exact_thresholds(codebook, dtype)
     n = thresholds.size
+    if n > _FEWEST_SEARCHED and dtype == np.float32 and search.here():
+        nodes = search.tree(thresholds, n.bit_length())
+        down = search.search_kernel(n.bit_length())
+        return lambda values, codes: down(values, nodes, codes)
     if n <= _MOST_COUNTED:
         padded = np.full((1 << n.bit_length()) - 1, np.inf, dtype)
         padded[:n] = thresholds

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from quantlab import _threads
 from quantlab._jit import kernel
+from quantlab._llvm import BYTE, LANE, call, load
 from quantlab.codes import CodedMatrix
 from quantlab.codes.kernels import unpack_row_kernel
-from quantlab.gemm.vector import BYTE, LANE, call, load
 
 #: Columns and rows of B that one step decodes: 4 vectors of sums for 4 rows.
 _COLUMNS, _ROWS = 64, 4

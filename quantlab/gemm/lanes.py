@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 
 from quantlab import _threads
 from quantlab._jit import kernel
+from quantlab._llvm import BYTE, LANE, call, load
 from quantlab.codes import CodedMatrix
 from quantlab.codes.kernels import unpack_row_kernel
 from quantlab.gemm import vector
 from quantlab.gemm.cpu_kernels import integer_kernels
 from quantlab.gemm.grid import Snapped
-from quantlab.gemm.vector import BYTE, LANE, call, load
 
 #: Most levels that one look-up decodes.
 MOST_LEVELS = 64

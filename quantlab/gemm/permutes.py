@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from quantlab.gemm.vector import BYTE, LANE, call, load
+from quantlab._llvm import BYTE, LANE, call, load
 
 _BYTES = ir.VectorType(BYTE, 64)
 

@@ -10,16 +10,14 @@ A is row-major; B is a panel (steps, columns, group): one 32-bit lane holds one 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-BYTE, LANE = ir.IntType(8), ir.IntType(32)
+from quantlab._llvm import BYTE, LANE, call, forced_tile, host_features, load
 
 
 @dataclass(frozen=True)
@@ -54,20 +52,15 @@ TILES = {
 }  # fmt: skip
 
 
-@cache
-def _host_features() -> frozenset[str]:
-    return frozenset(name for name, has in binding.get_host_cpu_features().items() if has)
-
-
 def available() -> list[str]:
     """Names of the tiles that this processor runs, the best first."""
-    return [tile.name for tile in TILES.values() if _host_features().issuperset(tile.features)]
+    return [tile.name for tile in TILES.values() if host_features().issuperset(tile.features)]
 
 
 @cache
 def best_tile() -> str:
     """The tile that products use; the environment's QUANTLAB_TILE, read once, forces another."""
-    forced = os.environ.get("QUANTLAB_TILE")
+    forced = forced_tile()
     if forced and forced not in available():
         raise ValueError(f"QUANTLAB_TILE must be one of {available()}; got {forced!r}")
     return forced or available()[0]
@@ -76,17 +69,7 @@ def best_tile() -> str:
 @cache
 def has_byte_permute() -> bool:
     """Whether one instruction looks 64 bytes up in a table of 64 (AVX512-VBMI)."""
-    return "avx512vbmi" in _host_features()
-
-
-def call(builder, name, result, arguments):  # type: ignore[no-untyped-def]
-    function_type = ir.FunctionType(result, [a.type for a in arguments])
-    function = cgutils.get_or_insert_function(builder.module, function_type, name)
-    return builder.call(function, arguments)
-
-
-def load(builder, address, kind, align=1):  # type: ignore[no-untyped-def]
-    return builder.load(builder.bitcast(address, kind.as_pointer()), align=align)
+    return "avx512vbmi" in host_features()
 
 
 @intrinsic(prefer_literal=True)
