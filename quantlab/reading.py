@@ -14,8 +14,8 @@ from quantlab.design.empirical import spread
 from quantlab.distortion import exact_mse
 from quantlab.pairs import EmpiricalPair, GaussianPair
 
-#: Rows of a and columns of b that are looked at, at most: entries, and each of the two alone.
-_ENTRIES, _ROWS = 2**18, 256
+#: What is looked at, at most: entries of a matrix, its rows (columns of b), inner indices.
+_ENTRIES, _ROWS, _INNER = 2**18, 256, 4096
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,9 @@ def gaussian_reading(
 
     Notes
     -----
-    At most 256 rows of a and columns of b, spread evenly, are looked at. A ratio of 1 can be two
-    wrongs that make a right: hence the second criterion. Neither sees how unequal the indices l
-    are, which is what `balance` and `design_scheme` live on.
+    At most 256 rows of a and columns of b and 4096 inner indices, spread evenly, are looked at.
+    A ratio of 1 can be two wrongs that make a right: hence the second criterion. Neither sees how
+    unequal the indices l are, which is what `balance` and `design_scheme` live on.
 
     Choosing: before a design of a law is taken for data; `design_report` ranks all designs on the
     data themselves.
@@ -177,8 +177,10 @@ def gaussian_reading(
 
 
 def _fewer(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-    most = min(_ROWS, max(16, _ENTRIES // a.shape[1]))
-    return a[spread(a.shape[0], most)], b[:, spread(b.shape[1], most)]
+    inner = spread(a.shape[1], _INNER)
+    most = min(_ROWS, _ENTRIES // inner.size)
+    rows, columns = spread(a.shape[0], most), spread(b.shape[1], most)
+    return a[np.ix_(rows, inner)], b[np.ix_(inner, columns)]
 
 
 def _compared(

@@ -59,6 +59,7 @@ def test_both_parts_are_products_and_are_not_the_same(name: str) -> None:
 
 
 def test_correlations_reach_from_end_to_end_and_lie_in_order() -> None:
+    assert all(abs(law(name).rho - one.rho) < 1e-4 for name, one in PROBLEMS.items())
     rhos = [law(name).rho for name in PROBLEMS]
     assert rhos == sorted(rhos)
     assert rhos[0] < -0.8

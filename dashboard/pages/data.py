@@ -16,12 +16,14 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
-from quantlab import CRITICAL_RHO, EmpiricalPair, encode
+from quantlab import CRITICAL_RHO, EmpiricalPair, GaussianReading, encode
+from quantlab.data import Problem, problem
 from quantlab.files.codebooks import to_json
 from quantlab.files.uploads import KINDS, Contents, Matrix, enumeration, read_matrices, shown
 
 from ..limits import LIMITS, MEGABYTE
 from ..parts.first_column import FirstColumn
+from ..parts.gallery import OWN, TITLES, GalleryMap, trust
 from ..parts.layout import CSS, card, entries, grid, scrolling, text
 from ..parts.theme import BLUE, MUTED, ORANGE, PDF, plain_figure, ticks
 from ..parts.upload_input import UploadInput
@@ -35,6 +37,7 @@ from ..work.matrices import (
     Curves,
     compare_designs,
     look,
+    read_law,
     report_csv,
 )
 from . import Session
@@ -50,6 +53,8 @@ class DataPage:
         self.files: dict[str, dict[str, Matrix]] = {}
         self.pair: EmpiricalPair | None = None
         self.answer: Answer | None = None
+        self.problem: Problem | None = None  # whose matrices these are
+        self.held_out: tuple[Matrix, Matrix] | None = None
         self._pairing, self._news = False, ""
         self.mode = pmui.RadioBoxGroup(label="Input", options=[TWO, ONE], value=TWO)
         wide = {"sizing_mode": "stretch_width", "margin": (6, 0)}
@@ -70,6 +75,10 @@ class DataPage:
             name: FirstColumn(name, self.deliver, self._pair_up_soon) for name in ("A", "B")
         }
         self.transpose = pmui.Checkbox(label="Transpose B", size="small", margin=(0, 0))
+        self.gallery = pmui.Select(
+            label="A real product", options=list(TITLES), value=OWN, size="small", **wide
+        )
+        self.map = GalleryMap()
         self.second = pn.Column(
             *self._inputs("B"), self.transpose, sizing_mode="stretch_width", margin=0
         )
@@ -84,6 +93,7 @@ class DataPage:
             {c: [] for c in ("u", "data", "gaussian", "pdf")}, name="data_weight"
         )
         self.look_text = text("Nothing uploaded yet.", "sentence", "data_look")
+        self.reading = text("", "sentence", "data_reading")
         self.verdict = text("No designs compared yet.", "sentence", "data_verdict")
         self.table = text("", "readout", "data_report")
         self.saves = [
@@ -100,6 +110,7 @@ class DataPage:
         ]  # fmt: skip
         for widget in (*self.arrays.values(), self.mode, self.transpose):
             widget.param.watch(lambda _: self._pair_up_soon(), "value")
+        self.gallery.param.watch(lambda _: self.deliver(self._choose), "value")
         self.compare.on_click(lambda _: self.deliver(self._compare))
         self.stop.on_click(lambda _: self.deliver(self._stop))
         self.example.on_click(lambda _: self.deliver(self._example))
@@ -118,17 +129,21 @@ class DataPage:
         left = pn.Column(
             pn.Column(
                 pn.pane.Bokeh(promise, sizing_mode="stretch_width", margin=0), self.mode,
-                *self._inputs("A"), self.second, self.bits,
+                *self._inputs("A"), self.second, self.gallery, self.bits,
                 pn.Row(self.compare, self.stop, self.example, margin=0),
                 pn.pane.Bokeh(self.status, sizing_mode="stretch_width", margin=0), **panel,
             ),
+            pn.Spacer(height=10),
+            card("Real products on the transition", text(
+                "A product for each dot, where its law has the density’s peaks; matrices that are "
+                "looked at have a dot of their own.", "sentence"), self.map.figure()),
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         right = pn.Column(
             card("What they look like", self.look_text, text(entries([
                 (BLUE, "line", "weight E[Y² | X = x] of the data"),
                 (ORANGE, "dashed", "its Gaussian reading"), (PDF, "area", "pdf of A’s entries"),
-            ]), "legend"), self._figure()),
+            ]), "legend"), self._figure(), self.reading),
             pn.Spacer(height=10),
             card("Which codebooks serve them", self.verdict, self.table),
             pn.Column(pn.FlexBox(*self.saves), **{**panel, "margin": (10, 0, 0, 0)}),
@@ -162,6 +177,7 @@ class DataPage:
             if found.left_out:
                 news += f" Left out: {escape(enumeration(found.left_out))}."
             self._hold({name: found}, news)
+            self.gallery.value = OWN
 
         def failed(sentence: str) -> None:
             self.files.pop(name, None)
@@ -174,8 +190,9 @@ class DataPage:
         job = partial(_reading, file, raw)
         self.background.run(f"read {name}", job, show, failed, cause="file")
 
-    def _hold(self, files: dict[str, Contents], news: str) -> None:
+    def _hold(self, files: dict[str, Contents], news: str, problem: Problem | None = None) -> None:
         """New files, and what the page lets one choose in them; the others stay."""
+        self.problem = problem
         waits, self._pairing, self._news = self._pairing, True, news
         for name, found in files.items():
             labels = shown(list(found.matrices))
@@ -193,6 +210,19 @@ class DataPage:
             "Queries and keys of one attention head, 12 sequences of a small encoder.",
         )
 
+    def _choose(self) -> None:
+        """A problem of the gallery, as if its calibration part had been uploaded."""
+        if not (name := TITLES[self.gallery.value]):
+            return
+        one = problem(name)
+        a, b = one.calibration
+        self.mode.value, self.transpose.value = TWO, False
+        self._hold(
+            {"A": Contents({"A": a}, {}), "B": Contents({"B": b}, {})},
+            f"{escape(one.sentence)} Source: {escape(one.source)}; {escape(one.licence)}.",
+            one,
+        )
+
     def _failed(self, sentence: str) -> None:
         self.status.text = f'<span class="problem">{escape(sentence)}</span>'
         self.compare.disabled, self.stop.disabled = self.pair is None, True
@@ -200,7 +230,10 @@ class DataPage:
     def _forget(self) -> None:
         self.background.cancel("report")
         self.background.cancel("look")
-        self.pair = None
+        self.background.cancel("reading")
+        self.pair = self.held_out = None
+        self.map.mark(None)
+        self.reading.text = ""
         self._offer(None)
         self.compare.disabled = self.stop.disabled = True
         self.look.data = {c: [] for c in self.look.column_names}
@@ -215,7 +248,7 @@ class DataPage:
 
     def _drop(self) -> None:
         self.files.clear()
-        self.pair = self.answer = None
+        self.pair = self.answer = self.held_out = None
 
     def _pair_up_soon(self) -> None:
         """Once, for all that changes in this turn."""
@@ -251,6 +284,8 @@ class DataPage:
             )
             self.status.text = f"{news} {self.status.text}"
             return
+        if self.problem is not None and not (one or self.transpose.value):
+            self.held_out = self.problem.held_out
         self.look_text.text = "Looking at them …"
         self.background.run(
             "look", partial(look, a, b), self._show_look, self._not_looked_at, cause="file"
@@ -271,13 +306,22 @@ class DataPage:
             f"{side} the transition at 1/√3; σ of A {gaussian.sigma_x:.4g}, "
             f"of B {gaussian.sigma_y:.4g}."
         )
+        self.map.mark(gaussian.rho)
+        job = partial(read_law, self.pair, held_out=self.held_out)
+        self.background.run("reading", job, self._show_reading, self._unread, cause="file")
+
+    def _unread(self, _: str) -> None:
+        self.reading.text = ""
+
+    def _show_reading(self, reading: GaussianReading) -> None:
+        self.reading.text = trust(reading)
 
     def _compare(self) -> None:
         if self.pair is None:
             return
         self.compare.disabled, self.stop.disabled = True, False
         self.status.text = "Designing and measuring; large matrices take a minute …"
-        job = partial(compare_designs, self.pair, self.bits.value)
+        job = partial(compare_designs, self.pair, self.bits.value, held_out=self.held_out)
         self.background.run("report", job, self._show_report, self._failed, cause="button")
 
     def _stop(self) -> None:
@@ -289,9 +333,12 @@ class DataPage:
         self._offer(answer)
         self.compare.disabled, self.stop.disabled = False, True
         self.status.text = (
-            f"Compared at {answer.report.settings.get('bits', self.bits.value)} bits."
+            f"Compared at {answer.report.settings.get('bits', self.bits.value)} bits"
+            + (", on the part held out." if self.held_out is not None else ".")
         )
         self.verdict.text = answer.sentence
+        if self.problem is not None and self.held_out is not None:
+            self.verdict.text += f" Why: {escape(self.problem.why)}"
         rows = "".join(
             f"<tr data-design='{escape(row.design)}' data-nmse='{row.measured_nmse!r}'>"
             f"<th scope='row'>{escape(NAMES.get(row.design, row.design))}</th>"

@@ -48,6 +48,7 @@ READOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
         "data_weight.data": "weight of the data {data:2}", "data_weight.pdf": "pdf {pdf:3}",
         "data_weight.gaussian": "its Gaussian reading {gaussian:2}",
     }),
+    "gallery_map_picture": ("ρ = {x:2}", "", {"gallery_map.u": "{title}: ρ = {rho:2}"}),
     "speed_bars": ("", "", {"speed.name": "{name}: {ratio:2} times as fast"}),
 }  # fmt: skip
 #: Where a glyph keeps the column that tells it from others of its source.

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from quantlab import CRITICAL_RHO, DESIGNS, DesignReport, EmpiricalPair, design_report
+from quantlab import (
+    CRITICAL_RHO,
+    DESIGNS,
+    DesignReport,
+    EmpiricalPair,
+    GaussianReading,
+    design_report,
+    gaussian_reading,
+)
 from quantlab.design.empirical import design_empirical
 from quantlab.design.formats import FORMATS
 from quantlab.experiments.designs import BALANCED
@@ -78,15 +86,26 @@ def look(a: Matrix, b: Matrix, task: Task) -> tuple[EmpiricalPair, Curves]:
     }
 
 
-def compare_designs(pair: EmpiricalPair, bits: int, task: Task) -> Answer:
+def read_law(
+    pair: EmpiricalPair, task: Task, held_out: tuple[Matrix, Matrix] | None = None
+) -> GaussianReading:
+    """Whether the closed form's law describes the matrices."""
+    return gaussian_reading(pair, held_out=None if held_out is None else [held_out])
+
+
+def compare_designs(
+    pair: EmpiricalPair, bits: int, task: Task, held_out: tuple[Matrix, Matrix] | None = None
+) -> Answer:
     """The report at this many bits, its best codebooks, and one sentence of advice."""
     if pair.mean_square_entry == 0:
         raise ValueError("the product of A and B is zero everywhere: it has no energy to lose")
-    report = design_report((pair.a, pair.b), bits)
+    report = design_report(
+        (pair.a, pair.b), bits, held_out=None if held_out is None else [held_out]
+    )
     made = [row for row in report.rows if row.design in DESIGNS or row.design == "empirical"]
     best = made[0]
     if best.design == "empirical":
-        books = design_empirical(pair, 2**bits)
+        books = design_empirical(pair, 2**bits, smoothing=0.0 if held_out is None else "auto")
     else:
         books = DESIGNS[best.design](pair.gaussian(), 2**bits, pair.inner_dim)
     return Answer(report, best.design, books, _advice(pair, report, best, bits))

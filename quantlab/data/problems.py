@@ -36,6 +36,8 @@ class Problem:
         What decides between the designs here, at 4 bits.
     source, licence : str
         Where the data come from.
+    rho : float
+        Correlation of the calibration part about 0, as `EmpiricalPair.gaussian` takes it.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Problem:
     why: str
     source: str
     licence: str
+    rho: float
 
     @cached_property
     def calibration(self) -> Matrices:
