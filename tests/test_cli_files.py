@@ -25,6 +25,8 @@ from quantlab.cli import _parser, main
 from quantlab.data import load_attention
 from quantlab.files.codebooks import read
 from quantlab.files.matrices import read_matrix
+from quantlab.formats import GROUP_FORMATS
+from quantlab.lattices import VoronoiCode
 
 QUERIES, KEYS = load_attention().head(layer=2, head=5).calibration_pair()
 A, B = np.ascontiguousarray(QUERIES[:64, :8]), np.ascontiguousarray(KEYS[:8, :72])
@@ -104,6 +106,21 @@ def test_a_scheme_from_design_to_product_is_pythons(folder, capsys) -> None:
     assert_array_equal(np.load("B.coded.npy"), coded[1].decode())
     assert main(["info", "A.coded", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bytes"] == coded[0].nbytes
+
+
+def test_groups_and_lattice_points_are_coded_files_too(folder, capsys) -> None:
+    left = GROUP_FORMATS["q4_1"].encode(A)
+    right = VoronoiCode.gaussian("E8", 4).encode(B, "y")
+    left.save("A.coded")
+    right.save("B.coded")
+    assert main(["multiply", "A.coded", "B.coded", "-o", "C.npy"]) == 0
+    assert_array_equal(np.load("C.npy"), ql.matmul(left, right))
+    assert main(["decode", "B.coded", "-o", "B.npy"]) == 0
+    assert_array_equal(np.load("B.npy"), right.decode())
+    capsys.readouterr()
+    for name, key, value in (("A", "kind", "coded matrix with offsets"), ("B", "lattice", "E8")):
+        assert main(["info", f"{name}.coded", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[key] == value
 
 
 @pytest.mark.parametrize("kind", ["json", "csv", "safetensors"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gguf
@@ -128,6 +129,18 @@ def test_q4_k_decodes_as_gguf() -> None:
     packed = np.concatenate([as_halves(d), as_halves(least), low, high, q], axis=1)
     expected = gguf.dequantize(packed, GGUF_TYPES["q4_k"]).reshape(coded.shape)
     assert_array_equal(coded.decode(), expected)
+
+
+@pytest.mark.parametrize("name", ["q4_k", "int4_g32_zero"])
+def test_offsets_are_saved(name: str, tmp_path: Path) -> None:
+    coded = GROUP_FORMATS[name].encode(matrix(), "y")
+    assert isinstance(coded, OffsetMatrix)
+    coded.save(tmp_path / "b.safetensors")
+    again = OffsetMatrix.load(tmp_path / "b.safetensors")
+    assert_array_equal(again.decode(), coded.decode())
+    assert again.coded.is_packed
+    with pytest.raises(ValueError, match=r"b\.safetensors: the file must have format"):
+        ql.CodedMatrix.load(tmp_path / "b.safetensors")
 
 
 def test_q6_k_decodes_as_gguf() -> None:

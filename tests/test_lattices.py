@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import quantlab as ql
 from quantlab.lattices import (
     SECOND_MOMENTS,
+    LatticeMatrix,
     PyramidCode,
     VoronoiCode,
     nearest_a2,
@@ -194,6 +198,50 @@ def test_overload_is_counted_and_edges_hold() -> None:
         VoronoiCode.gaussian("E8", 5)
     with pytest.raises(ValueError, match="finite, of shape"):
         nearest_points("E8", [[1.0, 2.0]])
+
+
+@pytest.mark.parametrize(("lattice", "bits"), [("E8", 3), ("D4", 4)])
+def test_files_hold_the_bits_that_are_counted(lattice: str, bits: int, tmp_path: Path) -> None:
+    code = VoronoiCode.gaussian(lattice, bits)
+    x = np.random.default_rng(10).standard_t(3, (203, 64))
+    coded = code.encode(x, "y")
+    coded.save(tmp_path / "b.safetensors")
+    again = LatticeMatrix.load(tmp_path / "b.safetensors")
+    assert_array_equal(again.decode(), coded.decode())
+    assert (again.code, again.operand, again.shape) == (code, "y", (203, 64))
+    assert again.overloaded == coded.overloaded > 0
+    tensors = load_file(tmp_path / "b.safetensors")
+    held = sum(tensor.nbytes for tensor in tensors.values())
+    assert held * 8 <= coded.bits_per_entry * x.size + 64 * 2 * 7  # rows are of whole bytes
+    VoronoiCode(lattice, bits, (3,), 0.4).encode(x).save(tmp_path / "one.safetensors")
+    assert set(load_file(tmp_path / "one.safetensors")) == {"codes"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"lattice": '"A9"'}, "lattice must be one of"),
+        ({"multipliers": "[4, 3]"}, "multipliers increase"),
+        ({"shape": "[7, 16]"}, r"codes must be uint8 of shape \(7, 8\)"),
+        ({"deviation": "-1.0"}, "deviation must not be negative"),
+        ({"deviation": "NaN"}, "deviation"),
+        ({"offset": "[]"}, "offset is another"),
+        ({"operand": '"z"'}, "operand must be"),
+        ({"overloaded": "99"}, "overloaded"),
+        ({"format": "quantlab.coded_matrix.v1"}, "must have format"),
+    ],
+)
+def test_a_damaged_file_says_what_is_wrong(
+    tmp_path: Path, change: dict[str, str], says: str
+) -> None:
+    path = tmp_path / "a.safetensors"
+    VoronoiCode.gaussian("E8", 4).encode(np.eye(16)).save(path)
+    with safe_open(path, framework="np") as file:
+        header = file.metadata()
+    save_file(load_file(path), path, header | change)
+    with pytest.raises(ValueError, match=says) as refused:
+        LatticeMatrix.load(path)
+    assert "a.safetensors" in str(refused.value)
 
 
 @pytest.mark.parametrize(("dimension", "pulses", "gain_bits"), [(8, 6, 3), (16, 12, 4), (32, 9, 4)])

@@ -132,15 +132,19 @@ def matrix_of(source: str) -> NDArray:
 def _codes(source: str) -> Any:
     """The coded matrix of a file; None if it is another kind of file."""
     from quantlab import CodedMatrix, SchemeMatrix
+    from quantlab.formats import OffsetMatrix
+    from quantlab.lattices import LatticeMatrix
 
+    readers: dict[Kind, Any] = {
+        Kind.CODES: CodedMatrix, Kind.SCHEME_CODES: SchemeMatrix,
+        Kind.OFFSET_CODES: OffsetMatrix, Kind.LATTICE_CODES: LatticeMatrix,
+    }  # fmt: skip
     if source != "-" and not Path(source).is_file():
         return None  # FILE:NAME, or a file that `matrix` says is not there
     with as_file(source) as path:
         kind = kind_of_file(path)
-        if kind is Kind.CODES:
-            return CodedMatrix.load(path)
-        if kind is Kind.SCHEME_CODES:
-            return SchemeMatrix.load(path)
+        if kind in readers:
+            return readers[kind].load(path)
         if source == "-":
             raise Unusable("expected codes on standard input; a plain factor must be a file")
     return None

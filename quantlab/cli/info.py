@@ -58,7 +58,7 @@ def _described(name: str, path: Path) -> dict[str, Any]:
     described: dict[str, Any] = {"kind": kind.value}
     if kind is Kind.SCHEME:
         return described | _scheme(path)
-    if kind in (Kind.CODES, Kind.SCHEME_CODES):
+    if kind in (Kind.CODES, Kind.OFFSET_CODES, Kind.LATTICE_CODES, Kind.SCHEME_CODES):
         return described | _codes(path, kind)
     if kind is Kind.CODEBOOKS:
         return described | _codebooks(path)
@@ -112,17 +112,28 @@ def _scheme(path: Path) -> dict[str, Any]:
 
 def _codes(path: Path, kind: Kind) -> dict[str, Any]:
     from quantlab import CodedMatrix, SchemeMatrix
+    from quantlab.formats import OffsetMatrix
+    from quantlab.lattices import LatticeMatrix
 
+    if kind is Kind.LATTICE_CODES:
+        points = LatticeMatrix.load(path)
+        return {
+            "shape": list(points.shape), "operand": points.operand,
+            "bits_per_entry": points.bits_per_entry, "lattice": points.code.lattice,
+            "overloaded": points.overloaded,
+        }  # fmt: skip
     if kind is Kind.SCHEME_CODES:
         by_scheme = SchemeMatrix.load(path)
         return {
             "shape": list(by_scheme.shape), "operand": by_scheme.operand,
             "bits_per_entry": by_scheme.bits_per_entry, "bytes": by_scheme.nbytes,
         }  # fmt: skip
-    coded = CodedMatrix.load(path)
+    offset = OffsetMatrix.load(path) if kind is Kind.OFFSET_CODES else None
+    coded = offset.coded if offset else CodedMatrix.load(path)
     return {
-        "shape": list(coded.shape), "bits_per_entry": coded.bits, "bytes": coded.nbytes,
-        "levels": coded.codebook.n_levels, "scaled": coded.scale is not None,
+        "shape": list(coded.shape), "bits_per_entry": coded.bits,
+        "bytes": (offset or coded).nbytes, "levels": coded.codebook.n_levels,
+        "scaled": coded.scale is not None,
     }  # fmt: skip
 
 

@@ -11,6 +11,8 @@ class Kind(Enum):
 
     SCHEME = "scheme"
     CODES = "coded matrix"
+    OFFSET_CODES = "coded matrix with offsets"
+    LATTICE_CODES = "matrix of lattice points"
     SCHEME_CODES = "matrix coded by a scheme"
     CODEBOOKS = "codebooks"
     OTHER = "matrices"
@@ -19,6 +21,8 @@ class Kind(Enum):
 _BY_FORMAT = {
     "quantlab.scheme.v1": Kind.SCHEME,
     "quantlab.coded_matrix.v1": Kind.CODES,
+    "quantlab.offset_matrix.v1": Kind.OFFSET_CODES,
+    "quantlab.lattice_matrix.v1": Kind.LATTICE_CODES,
     "quantlab.scheme_matrix.v1": Kind.SCHEME_CODES,
     "quantlab.codebooks.v1": Kind.CODEBOOKS,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from quantlab import _validate as check
 from quantlab._matrices import finite_matrix
-from quantlab.codes import CodedMatrix
+from quantlab.codes import CodedMatrix, storage
 from quantlab.codes.layout import checked_scale, contiguous, group_axis
 from quantlab.codes.operand import CodedOperand
 
@@ -105,6 +106,34 @@ class OffsetMatrix(CodedOperand):
             sums = _group_sums(_decoded(_codes(left)), right.coded.group, 1)
             c = c + sums @ right.offset
         return np.asarray(c, np.float32)
+
+    def save(self, path: str | Path) -> None:
+        """Write safetensors as `CodedMatrix.save` does, with the offsets beside the scales.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder is not there.
+        """
+        coded = self.coded
+        storage.write(
+            path, coded.packed, coded.codebook, coded.scale, coded.group, self.shape, self.offset
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> OffsetMatrix:
+        """Read what `save` wrote, packed.
+
+        Raises
+        ------
+        ValueError
+            If the file holds something else; it is named, and what is wrong with it.
+        OSError
+            If there is no such file.
+        """
+        with storage.named(path):
+            parts, offset = storage.read_with_offset(path)
+            return cls(CodedMatrix.from_packed(*parts), offset)
 
     def __repr__(self) -> str:
         return f"OffsetMatrix({self.coded!r})"

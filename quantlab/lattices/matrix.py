@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,25 +13,13 @@ from quantlab._matrices import finite_matrix
 from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix
 from quantlab.codes.operand import CodedOperand
+from quantlab.codes.storage import named
 from quantlab.pairs import Operand
 
+if TYPE_CHECKING:
+    from quantlab.lattices.voronoi import VoronoiCode
+
 _BYTES = Codebook(np.arange(-127.0, 128.0), info={"design": "integers"})
-
-
-class LatticeCode(Protocol):
-    """What a `LatticeMatrix` asks of its code; see `VoronoiCode`."""
-
-    @property
-    def lattice(self) -> str: ...
-    @property
-    def bits(self) -> int: ...
-    @property
-    def multipliers(self) -> tuple[int, ...]: ...
-    @property
-    def unit(self) -> float: ...
-    @property
-    def dimension(self) -> int: ...
-    def points(self, codes: NDArray[np.uint8]) -> NDArray[np.int8]: ...
 
 
 class LatticeMatrix(CodedOperand):
@@ -38,7 +27,7 @@ class LatticeMatrix(CodedOperand):
 
     Attributes
     ----------
-    code : LatticeCode
+    code : VoronoiCode
     codes : ndarray of uint8, shape (rows, blocks, n)
         Coordinates mod q, each of `code.bits` bits; rows of A or columns of B.
     which : ndarray of uint8, shape (rows, blocks)
@@ -54,7 +43,7 @@ class LatticeMatrix(CodedOperand):
 
     def __init__(
         self,
-        code: LatticeCode,
+        code: VoronoiCode,
         codes: NDArray[np.uint8],
         which: NDArray[np.uint8],
         deviation: float,
@@ -71,8 +60,11 @@ class LatticeMatrix(CodedOperand):
     def bits_per_entry(self) -> float:
         """Bits of codes and scales over entries; a short last block pays whole."""
         n = self.code.dimension
-        choice = (len(self.code.multipliers) - 1).bit_length()
-        return self.which.size * (n * self.code.bits + choice) / (self.shape[0] * self.shape[1])
+        return (
+            self.which.size
+            * (n * self.code.bits + self.code.choice_bits)
+            / (self.shape[0] * self.shape[1])
+        )
 
     def integers(self) -> NDArray[np.int16]:
         """Multiplier times doubled point of each entry, (rows, k): entries over `step`."""
@@ -104,6 +96,46 @@ class LatticeMatrix(CodedOperand):
         left, right = _factor(a, "a"), _factor(b, "b")
         check.multipliable(left.shape, right.shape)
         return left @ right
+
+    def save(self, path: str | Path) -> None:
+        """Write safetensors that explain themselves: packed codes and scales, and their code.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder is not there.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from quantlab.lattices import LatticeMatrix, VoronoiCode
+        >>> coded = VoronoiCode.gaussian("E8", 4).encode(np.eye(8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     coded.save(f"{folder}/a.safetensors")
+        ...     LatticeMatrix.load(f"{folder}/a.safetensors")
+        LatticeMatrix(E8, 8 x 8, 4.25 bits an entry, 0 overloaded)
+        """
+        from quantlab.lattices import storage
+
+        parts = (self.codes, self.which, self.deviation, self._k, self.operand, self.overloaded)
+        storage.write(path, self.code, parts)
+
+    @classmethod
+    def load(cls, path: str | Path) -> LatticeMatrix:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file holds something else; it is named, and what is wrong with it.
+        OSError
+            If there is no such file.
+        """
+        from quantlab.lattices import storage
+
+        with named(path):
+            code, parts = storage.read(path)
+            return cls(code, *parts)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
         if copy is False:

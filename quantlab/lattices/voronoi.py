@@ -68,6 +68,9 @@ class VoronoiCode:
             raise ValueError(f"lattice must be one of {tuple(DIMENSIONS)}; got {self.lattice!r}")
         check.count(self.bits, "bits", 2, 4)
         check.positive_real(self.unit, "unit")
+        m = [check.count(each, "multipliers", 1, 127) for each in self.multipliers]
+        if m != sorted(set(m)) or len(m) not in (1, 2, 4, 8, 16):
+            raise ValueError(f"multipliers increase and are 1, 2, 4, 8 or 16; got {m}")
 
     @classmethod
     def gaussian(cls, lattice: str, bits: int) -> VoronoiCode:
@@ -83,7 +86,17 @@ class VoronoiCode:
     @property
     def bits_per_entry(self) -> float:
         """Bits of an entry, its share of the scale's choice among them."""
-        return self.bits + (len(self.multipliers) - 1).bit_length() / self.dimension
+        return self.bits + self.choice_bits / self.dimension
+
+    @property
+    def choice_bits(self) -> int:
+        """Bits of the choice of a block's scale."""
+        return (len(self.multipliers) - 1).bit_length()
+
+    @property
+    def offset(self) -> NDArray:
+        """(n,) the code's centre, in steps of q L."""
+        return _OFFSET[: self.dimension]
 
     def encode(self, matrix: ArrayLike, operand: Operand = "x") -> LatticeMatrix:
         """Code a (m, k), or b (k, n) as operand "y", in blocks along k.
@@ -143,8 +156,8 @@ class VoronoiCode:
 
     @property
     def _offsets(self) -> NDArray:
-        """(1, 8): the code's centre, 0 beyond its dimension."""
-        return np.where(np.arange(8) < self.dimension, _OFFSET, 0.0)[None]
+        """`offset` as a row of eight."""
+        return np.pad(self.offset, (0, 8 - self.dimension))[None]
 
 
 def _deviation(values: NDArray) -> float:
