@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# a busy machine must not fail a test
+settings.register_profile("quantlab", deadline=None)
+settings.load_profile("quantlab")
 
 _BROWSER = Path(__file__).parent / "browser"
 

@@ -41,7 +41,7 @@ def naive(codebook: ql.Codebook, matrix: np.ndarray) -> np.ndarray:
     return np.searchsorted(codebook.thresholds, matrix, side="left")
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_encode_is_searchsorted(data: st.DataObject) -> None:
     """Any codebook, dtype and values; entries equal to thresholds, and their neighbours, too."""

@@ -66,7 +66,7 @@ def test_takes_few_steps_at_256_levels():
     weighted=st.booleans(),
     law=st.sampled_from([ql.GaussianPair, ql.LaplacePair, ql.UniformCopulaPair]),
 )
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_never_worse_than_its_start_and_symmetric(rho, n_levels, weighted, law):
     pair = law(rho)
     start, _ = ql.design_companding(pair, n_levels, weighted=weighted)
