@@ -14,7 +14,7 @@ from quantlab import asymptotic_mse
 from ..parts.guess import BASELINE, Guess
 from ..parts.layout import browser_source, card, css, entries, text
 from ..parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, ticks
-from ..parts.wording import power_of_ten, scientific
+from ..parts.wording import power_of_ten, scientific, two_digits
 from ..state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
 from ..work.background import Deliver
 from ..work.measurements import (
@@ -169,7 +169,7 @@ class ErrorPage:
                 body.append(f'<tr>{label}<td colspan="3" class="none">{why}</td></tr>')
                 continue
             point = points[name]
-            change = "" if baseline is None or name == BASELINE else _change(point, baseline)
+            change = "" if baseline is None or name == BASELINE else times_plain(point, baseline)
             low, width = 100 * max(point.low, 0) / worst, 100 * (point.high - point.low) / worst
             bar = (
                 f'<div class="bar" style="--c:{css(colour)};--v:{100 * point.nmse / worst:.2f}%;'
@@ -220,7 +220,7 @@ class ErrorPage:
         return (
             f"With {levels}, the {what} lose <b>{scientific(points[best].nmse)}</b> of their "
             f"energy in the best design here ({DESIGN_LABELS[best]}). "
-            "Twice the levels, a quarter of the error."
+            "At many levels, twice as many leave a quarter of the error."
             + (
                 _FEW_ROWS
                 if request.problem.fed_back and request.problem.inner_dim > SIZE // 2
@@ -264,9 +264,24 @@ def _percent(point: Point) -> str:
     return f"{share:.0f} %" if share >= 1 else f"{share:.1f} %"
 
 
-def _change(point: Point, baseline: Point) -> str:
-    change = round(100 * (point.nmse / baseline.nmse - 1)) if baseline.nmse else 0
-    if change == 0:
+def times_plain(point: Point, baseline: Point) -> str:
+    """A design's error beside the plain one's: in percent, or how many times where that is clearer.
+
+    Examples
+    --------
+    >>> plain, fine = (Point(nmse, nmse, nmse, 1, [], []) for nmse in (1e-2, 2e-6))
+    >>> times_plain(fine, plain), times_plain(plain, fine), times_plain(plain, plain)
+    ('<span class="less">1/5,000</span>', '<span class="more">5,000 ×</span>', '±0 %')
+    """
+    share = point.nmse / baseline.nmse if baseline.nmse else 1.0
+    percent = round(100 * (share - 1))
+    if percent == 0:
         return "±0 %"
-    kind, sign = ("less", "−") if change < 0 else ("more", "+")
-    return f'<span class="{kind}">{sign}{abs(change)} %</span>'
+    kind = "less" if percent < 0 else "more"
+    if share >= 2:
+        words = f"{two_digits(share)} ×"
+    elif share < 0.01:
+        words = f"1/{two_digits(1 / share)}" if share else "no error"
+    else:
+        words = f"{'−' if percent < 0 else '+'}{abs(percent)} %"
+    return f'<span class="{kind}">{words}</span>'
