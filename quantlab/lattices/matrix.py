@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,10 +14,9 @@ from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix
 from quantlab.codes.operand import CodedOperand
 from quantlab.codes.storage import named
+from quantlab.lattices import storage
+from quantlab.lattices.code import LatticeCode
 from quantlab.pairs import Operand
-
-if TYPE_CHECKING:
-    from quantlab.lattices.voronoi import VoronoiCode
 
 _BYTES = Codebook(np.arange(-127.0, 128.0), info={"design": "integers"})
 
@@ -27,7 +26,7 @@ class LatticeMatrix(CodedOperand):
 
     Attributes
     ----------
-    code : VoronoiCode
+    code : LatticeCode
     codes : ndarray of uint8, shape (rows, blocks, n)
         Coordinates mod q, each of `code.bits` bits; rows of A or columns of B.
     which : ndarray of uint8, shape (rows, blocks)
@@ -43,7 +42,7 @@ class LatticeMatrix(CodedOperand):
 
     def __init__(
         self,
-        code: VoronoiCode,
+        code: LatticeCode,
         codes: NDArray[np.uint8],
         which: NDArray[np.uint8],
         deviation: float,
@@ -115,8 +114,6 @@ class LatticeMatrix(CodedOperand):
         ...     LatticeMatrix.load(f"{folder}/a.safetensors")
         LatticeMatrix(E8, 8 x 8, 4.25 bits an entry, 0 overloaded)
         """
-        from quantlab.lattices import storage
-
         parts = (self.codes, self.which, self.deviation, self._k, self.operand, self.overloaded)
         storage.write(path, self.code, parts)
 
@@ -131,8 +128,6 @@ class LatticeMatrix(CodedOperand):
         OSError
             If there is no such file.
         """
-        from quantlab.lattices import storage
-
         with named(path):
             code, parts = storage.read(path)
             return cls(code, *parts)

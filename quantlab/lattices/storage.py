@@ -13,7 +13,7 @@ from quantlab import _validate as check
 from quantlab.codes.kernels import pack_kernel, unpack_kernel
 from quantlab.codes.layout import packed_width
 from quantlab.codes.storage import header_field, read_tensors, write_tensors
-from quantlab.lattices.voronoi import VoronoiCode
+from quantlab.lattices.code import MAKERS, LatticeCode
 from quantlab.pairs import Operand
 
 _FORMAT = "quantlab.lattice_matrix.v1"
@@ -29,7 +29,7 @@ _LAYOUT = (
 _Parts = tuple[NDArray[np.uint8], NDArray[np.uint8], float, int, Operand, int]
 
 
-def write(path: str | Path, code: VoronoiCode, parts: _Parts) -> None:
+def write(path: str | Path, code: LatticeCode, parts: _Parts) -> None:
     """Packed codes and scales, of as many bits as `bits_per_entry` counts."""
     codes, which, deviation, k, operand, overloaded = parts
     tensors = {"codes": _packed(codes.reshape(len(codes), -1), code.bits)}
@@ -45,10 +45,10 @@ def write(path: str | Path, code: VoronoiCode, parts: _Parts) -> None:
     write_tensors(path, tensors, header)
 
 
-def read(path: str | Path) -> tuple[VoronoiCode, _Parts]:
+def read(path: str | Path) -> tuple[LatticeCode, _Parts]:
     """What `write` wrote; ValueError if the file holds something else."""
     tensors, header = read_tensors(path, _FORMAT, ("codes",))
-    code = VoronoiCode(
+    code = MAKERS["voronoi"](
         header_field(header, "lattice", str), header_field(header, "bits", int),
         tuple(header_field(header, "multipliers", list)), header_field(header, "unit", float),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from quantlab import _threads
 from quantlab import _validate as check
 from quantlab._matrices import finite_matrix
+from quantlab.lattices.code import MAKERS
 from quantlab.lattices.kernels import copy_kernel, decode_kernel, encode_kernel, squares_kernel
 from quantlab.lattices.matrix import LatticeMatrix
 from quantlab.lattices.points import DIMENSIONS
@@ -158,6 +159,9 @@ class VoronoiCode:
     def _offsets(self) -> NDArray:
         """`offset` as a row of eight."""
         return np.pad(self.offset, (0, 8 - self.dimension))[None]
+
+
+MAKERS["voronoi"] = VoronoiCode
 
 
 def _deviation(values: NDArray) -> float:
