@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -22,6 +25,13 @@ LAWS: list[Pair] = [
     ql.LaplacePair(0.4), ql.GaussianMixturePair(0.5), ql.IntermittentPair(0.3),
     ql.UniformCopulaPair(0.5),
 ]  # fmt: skip
+
+WIDE = ql.GaussianPair(0.95, sigma_x=2.0, sigma_y=0.1)
+
+
+@cache
+def designed(pair: Pair, bits: float, inner_dim: int = 1) -> tuple[ql.Codebook, ql.Codebook]:
+    return ql.design_entropy_coded(pair, bits, inner_dim)
 
 
 @pytest.mark.parametrize("rho", CONSTANTS)
@@ -83,14 +93,15 @@ def test_fine_designs_reach_the_constant() -> None:
     assert_allclose(ql.entropy_asymptotic_mse(pair, 6), 2 * CONSTANTS[0.5] / 4**6, rtol=1e-8)
 
 
-@pytest.mark.parametrize("bits", [1.0, 3.0])
-@pytest.mark.parametrize("rho", [0.0, 0.95])
-@pytest.mark.parametrize("inner_dim", [1, 4096])
+# over the whole grid: benchmarks/results/limits.md
+@pytest.mark.parametrize(
+    ("bits", "rho", "inner_dim"), [(1.0, 0.95, 1), (1.0, 0.0, 4096), (3.0, 0.5, 1), (4.0, 0.95, 1)]
+)
 def test_designs_beat_uniform_grids_at_their_entropy(
     bits: float, rho: float, inner_dim: int
 ) -> None:
-    pair = ql.GaussianPair(rho, sigma_x=2.0, sigma_y=0.1)
-    cb_x, cb_y = ql.design_entropy_coded(pair, bits, inner_dim)
+    pair = replace(WIDE, rho=rho)
+    cb_x, cb_y = designed(pair, bits, inner_dim)
     entropies = ql.codebook_entropy(pair, cb_x), ql.codebook_entropy(pair, cb_y, "y")
     assert_allclose(np.mean(entropies), bits, atol=1e-9)
     assert_allclose([cb_x.info["entropy"], cb_y.info["entropy"]], entropies, atol=1e-9)
@@ -99,37 +110,37 @@ def test_designs_beat_uniform_grids_at_their_entropy(
     assert_allclose(exact.gain, 1.0, atol=1e-6)
     unit = ql.GaussianPair(rho)
     for middle in (True, False):
-        grid = _uniform(unit, bits, inner_dim, middle)
+        grid = _uniform(unit, (bits, bits), inner_dim, middle)
         if abs(grid.bits - bits) < 1e-6:
             assert exact.nmse <= grid.point.nmse * (1 + 1e-9)
     assert exact.nmse < 0.98 * grid.point.nmse or rho == 0
 
 
 def test_a_dead_zone_and_a_hole() -> None:
-    few = ql.design_entropy_coded(ql.GaussianPair(0.0), 1.0)[0]
+    few = designed(ql.GaussianPair(0.0), 1.0)[0]
     middles = 0.5 * (few.centers[1:] + few.centers[:-1])
     outer = few.thresholds > 0
     assert np.all(few.thresholds[outer] > 1.03 * middles[outer])  # the likelier cell is favoured
-    fine = ql.design_entropy_coded(ql.GaussianPair(0.95), 4.0)[0]
-    gaps = np.diff(fine.centers[np.abs(fine.centers) < 3])
+    fine = designed(WIDE, 4.0)[0]
+    gaps = np.diff(fine.centers[np.abs(fine.centers) < 6])
     assert gaps[gaps.size // 2] > 2 * gaps[0]
 
 
 def test_five_decibels_at_four_bits() -> None:
+    coded = ql.exact_mse(WIDE, *designed(WIDE, 4.0)).nmse
     pair = ql.GaussianPair(0.95)
-    coded = ql.exact_mse(pair, *ql.design_entropy_coded(pair, 4)).nmse
     fixed = ql.exact_mse(pair, *ql.design_bilinear(pair, 16, symmetric=True)).nmse
     assert 10 * np.log10(fixed / coded) > 5
 
 
-@pytest.mark.parametrize("pair", LAWS[3::2], ids=lambda pair: type(pair).__name__)
+@pytest.mark.parametrize("pair", LAWS[4:], ids=lambda pair: type(pair).__name__)
 def test_other_laws_have_designs(pair: Pair) -> None:
     books = ql.design_entropy_coded(pair, 2.0, 16)
     exact = ql.exact_mse(pair, *books, inner_dim=16)
     assert_allclose(exact.nmse, books[0].info["nmse"], rtol=1e-8)
     assert_allclose(np.mean([b.info["entropy"] for b in books]), 2.0, atol=1e-6)
     fixed = ql.exact_mse(pair, *ql.design_bilinear(pair, 4, 16, symmetric=True), inner_dim=16)
-    assert exact.nmse < 1.05 * fixed.nmse
+    assert exact.nmse < fixed.nmse
 
 
 def test_bad_arguments() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +11,21 @@ from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.density import PointDensity
 from quantlab.design._product_error import Point, ProductError
-from quantlab.design.bilinear import _smooth
+from quantlab.design.bilinear import _smooth, design_bilinear
 from quantlab.entropy import entropy_bits
 from quantlab.pairs import OPERANDS, Operand, Pair
+from quantlab.pairs._mixture import NormalMixture
 from quantlab.pairs.base import FloatArray
 
 _MOST_BITS = 6.5
 _MOST_LEVELS = 511
-_FINE = 5.0
+_COARSE, _FINE = 4.0, 5.0  # bits below which, and from which on, starts are others
+_THINNING = 40  # steps from a finer grid down to the entropy
+_MOST_NORMALS = 8  # laws of more have two starts: their cells take a hundred times as long
+_REACHED = 1e-6  # bits
 _WORK, _LEAST_ROUNDS, _MOST_ROUNDS = 3000, 6, 150  # rounds of Lloyd's iteration
 _FLAT = 1e-5  # stop when rounds lower the error by smaller shares
+_SECANTS = 5
 _EMPTY = 1e-10  # a cell of less probability is dropped
 
 
@@ -78,12 +84,14 @@ def design_entropy_coded(
     cell i of least c_i^2 P(x) - 2 c_i Q(x) - mu ln p_i, with P(x) = E[Yq^2 | x] and
     Q(x) = x E[Y Yq | x] + (k - 1) b E[Yq | x]; then centres are re-solved exactly, and all
     thresholds stretched so that the entropy is R again. A round is shortened until the error
-    falls; the price mu follows what a round does to the entropy. Starts: the
-    uniform grid of this entropy, with 0 a level or a border, and sqrt(w) of `PointDensity`; the
-    best end is returned, so that it is never worse than a uniform grid. A descent: no proof of
-    the global optimum (at rho .95, k 1 and 2 bits another descent found 0.7 of its error). The
-    gain is in the centres. Seconds for Gaussian pairs; minutes for Student-t and Laplace ones,
-    whose joint cells are sums over many normals.
+    falls; the price mu follows what a round does to the entropy. Starts, each descended and the
+    best end returned: the uniform grid of this entropy, with 0 a level or a border, so that no
+    uniform grid is better; sqrt(w) of `PointDensity`; below 4 bits grids of one bit more whose
+    price grows until the bit is gone; uniform grids of unequal entropies; the fixed-length
+    bilinear optimum. Optima are many where |rho| is large and bits are few, and there is no proof
+    that the best is among them. The gain is in the centres. A second or a few for Gaussian pairs.
+    Student-t and Laplace ones, whose joint cells are sums over many normals, have two starts and
+    take minutes.
 
     Choosing: for codes that are stored or sent through an entropy coder. Codes of fixed length
     want `design_bilinear`.
@@ -111,7 +119,8 @@ def design_entropy_coded(
         # on fine grids a descent from the uniform one is long, and does not lead further
         fine = rate >= _FINE and name == "uniform"
         found = (_at_entropy(state, rate) or state) if fine else _descend(state, rate)
-        if best is None or found.point.nmse < best[0].point.nmse:
+        reached = abs(found.bits - rate) < _REACHED
+        if best is None or (reached and found.point.nmse < best[0].point.nmse):
             best = found, name
     assert best is not None
     return _codebooks(*best, smooth, k, (e_x, e_y))
@@ -124,17 +133,47 @@ def uniform_at_entropy(
     law, e_x, e_y = pair.unit()
     k = 1 if inner_dim is None else check.count(inner_dim, "inner_dim")
     smooth = _smooth(law)
-    state = _uniform(smooth, check.finite_real(bits, "bits"), k, middle=True)
+    rate = check.finite_real(bits, "bits")
+    state = _uniform(smooth, (rate, rate), k, middle=True)
     return _codebooks(state, "uniform", smooth, k, (e_x, e_y), "uniform_entropy")
 
 
-def _starts(pair: Pair, rate: float, k: int) -> list[tuple[str, _State]]:
-    starts = [("uniform", _uniform(pair, rate, k, middle=True))]
-    if 1.0 <= rate < 3:
-        starts.append(("uniform, no level at 0", _uniform(pair, rate, k, middle=False)))
-    if rate >= 1.5:
-        starts.append(("companded", _companded(pair, rate, k)))
-    return starts
+def _starts(pair: Pair, rate: float, k: int) -> Iterator[tuple[str, _State]]:
+    """Names and states; the first is of the entropy that is asked for."""
+    yield "uniform", _uniform(pair, (rate, rate), k, middle=True)
+    if rate >= 1:
+        yield "companded", _companded(pair, rate, k)
+    if isinstance(pair, NormalMixture) and pair.components.masses.size > _MOST_NORMALS:
+        return
+    if rate < _COARSE:
+        for middle in (True, False):
+            finer = _uniform(pair, (rate + 1, rate + 1), k, middle)
+            yield "thinned" + ("" if middle else ", no level at 0"), _thinned(finer, rate)
+    if 1 <= rate < 3:
+        yield "uniform, no level at 0", _uniform(pair, (rate, rate), k, middle=False)
+        yield "unequal", _uniform(pair, (rate + 0.3, rate - 0.3), k, middle=False)
+    if rate <= 2.5:
+        books = design_bilinear(pair, int(np.ceil(2 ** (rate + 0.3))), k)
+        fixed = [part for book in books for part in (book.centers, book.thresholds)]
+        scales = np.repeat([pair.sigma_x, pair.sigma_y], 2)
+        theta = np.concatenate([part / s for part, s in zip(fixed, scales, strict=True)])
+        sizes = (books[0].n_levels, books[1].n_levels)
+        state = _settled(ProductError(pair, sizes, k), theta)
+        if state is not None:
+            yield "bilinear", state
+
+
+def _thinned(state: _State, rate: float) -> _State:
+    """From a finer state: the price of a bit grows until the entropy is down to `rate`."""
+    price, most = state.point.nmse * np.log(2), (state.bits - rate) / _THINNING
+    for _ in range(3 * _THINNING):
+        moved = _lloyd(state, price, 1.0)
+        if moved is None or moved.bits <= rate:
+            return moved or state
+        if state.bits - moved.bits < most:
+            price *= 1.05
+        state = moved
+    return state
 
 
 def _state(pair: Pair, centers: list[FloatArray], k: int) -> _State:
@@ -169,11 +208,11 @@ def _grid_entropy(pair: Pair, operand: Operand, step: float, size: int) -> float
     return entropy_bits(pair.cell_moments(cuts * pair.sigma(operand), operand)[0])
 
 
-def _uniform(pair: Pair, rate: float, k: int, middle: bool) -> _State:
-    """Uniform grids of entropy `rate`, the widest that bytes can number."""
+def _uniform(pair: Pair, rates: tuple[float, float], k: int, middle: bool) -> _State:
+    """Uniform grids of these entropies, with a level or a border at 0."""
     size = _MOST_LEVELS if middle else _MOST_LEVELS - 1
     centers = []
-    for operand in OPERANDS:
+    for operand, rate in zip(OPERANDS, rates, strict=True):
         low, high = np.log(2.0**-rate / 8), np.log(64.0)
         for _ in range(60):
             step = float(np.exp(0.5 * (low + high)))
@@ -274,9 +313,9 @@ def _lloyd(state: _State, price: float, share: float) -> _State | None:
         parts = problem.split(state.theta)
         own = parts[2 * side + 1]
         cuts = own + share * (_cuts(state, side, price) - own)
-        if not np.all(np.diff(cuts) > 0):
-            return None
-        parts[2 * side + 1] = cuts
+        # borders that cross: the cells between them are empty
+        behind = np.minimum.accumulate(cuts[::-1])[::-1]
+        parts[2 * side + 1] = 0.5 * (np.maximum.accumulate(cuts) + behind)
         found = _settled(problem, np.concatenate(parts))
         if found is None:
             return None
@@ -308,18 +347,18 @@ def _cuts(state: _State, side: int, price: float) -> FloatArray:
     high = np.concatenate([t[1:], [t[-1] + (t[-1] - t[-2] if t.size > 1 else 1.0)]])
     at_low, at_high = excess(low), excess(high)
     good = (at_low > 0) & (at_high < 0)
-    found = t.copy()
-    f_low, f_high = at_low.copy(), at_high.copy()
-    for step in range(9):
+    # regula falsi from where the borders are; an end that stays counts half the next time
+    # (Illinois), so that both come near
+    f_low, f_high, middle = at_low, at_high, t
+    for _ in range(_SECANTS):
+        value = excess(middle)
+        above = value > 0
+        f_low, f_high = np.where(above, value, 0.5 * f_low), np.where(above, 0.5 * f_high, value)
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
         with np.errstate(divide="ignore", invalid="ignore"):
             middle = (low * f_high - high * f_low) / (f_high - f_low)
-        halfway = 0.5 * (low + high)
-        inside = np.isfinite(middle) & (middle > low) & (middle < high) & (step % 3 != 2)
-        middle = np.where(inside, middle, halfway)
-        value = excess(middle)
-        low, f_low = np.where(value > 0, middle, low), np.where(value > 0, value, f_low)
-        high, f_high = np.where(value > 0, high, middle), np.where(value > 0, f_high, value)
-        found = np.where(good, middle, found)
+        middle = np.where((middle >= low) & (middle <= high), middle, 0.5 * (low + high))
+    found = np.where(good, middle, t)
     # no crossing between the neighbouring borders: move there
     found = np.where(at_high >= 0, 0.5 * (t + high), found)
     return np.where(at_low <= 0, 0.5 * (t + low), found)
