@@ -67,7 +67,7 @@ TESTS = {
     "quantlab/design/empirical": "empirical scale report",
     "quantlab/design/weighted_kmeans": "weighted_kmeans empirical",
     "quantlab/design/kmeans_kernels": "weighted_kmeans empirical",
-    "quantlab/design/formats": "formats codes",
+    "quantlab/formats/codebooks": "formats codes",
     "quantlab/codes/": "codes codebook matrices display gemm_cpu formats outofcore",
     "quantlab/codes/device": "gemm_cuda measure_cuda codes",
     "quantlab/gemm/": "gemm_cpu codes display gemm_cuda",

@@ -21,7 +21,6 @@ from quantlab.balancing import Basis, balance  # isort: skip
 from quantlab.codebook import Codebook  # isort: skip
 from quantlab.design import (  # isort: skip
     DESIGNS,
-    FORMATS,
     design_bilinear,
     design_companding,
     design_empirical,
@@ -31,7 +30,7 @@ from quantlab.design import (  # isort: skip
 from quantlab.codes import CodedMatrix, encode  # isort: skip
 from quantlab.blocks import block_bits, encode_blocks  # isort: skip
 from quantlab.entropy import codebook_entropy, entropy_asymptotic_mse, entropy_constant  # isort: skip
-from quantlab.formats import GROUP_FORMATS  # isort: skip
+from quantlab.formats import FORMATS, GROUP_FORMATS  # isort: skip
 from quantlab.gemm import matmul  # isort: skip
 from quantlab.distortion import ExactError, asymptotic_mse, exact_mse, leading_constant  # isort: skip
 from quantlab.scheme import Scheme, SchemeMatrix, design_scheme  # isort: skip

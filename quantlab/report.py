@@ -19,9 +19,8 @@ from quantlab.blocks import coded_bits, encode_blocks
 from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix, encode
 from quantlab.design import DESIGNS, design_empirical
-from quantlab.design.formats import formats_at
 from quantlab.distortion import exact_mse
-from quantlab.formats import GroupFormat, OffsetMatrix, group_formats_at
+from quantlab.formats import GroupFormat, OffsetMatrix, formats_at, group_formats_at
 from quantlab.limits import floor_nmse, limit_nmse, product_spectrum
 from quantlab.pairs import EmpiricalPair, GaussianPair, Pair
 from quantlab.progress import Meter, Progress

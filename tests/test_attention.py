@@ -7,8 +7,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from quantlab.data import load_attention
-from quantlab.design import FORMATS, design_companding
+from quantlab.design import design_companding
 from quantlab.experiments.attention import AttentionTable, attention_errors
+from quantlab.formats import FORMATS
 from quantlab.pairs import EmpiricalPair
 
 COMPANDERS = ("gaussian_compander", "closed_form")

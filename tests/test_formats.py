@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from quantlab import Codebook, GaussianPair, matmul
 from quantlab.blocks import block_bits, coded_bits, encode_blocks
-from quantlab.design.formats import (
+from quantlab.formats.codebooks import (
     FORMATS,
     dynamic_levels,
     float_levels,

@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from quantlab import EmpiricalPair, GaussianPair, balance, design_empirical, exact_mse
-from quantlab.design import DESIGNS, FORMATS
-from quantlab.formats import group_formats_at
+from quantlab.design import DESIGNS
+from quantlab.formats import FORMATS, group_formats_at
 from quantlab.limits import floor_nmse, limit_nmse
 from quantlab.report import design_report
 from quantlab.scheme import design_scheme

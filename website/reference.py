@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import quantlab as ql
-from quantlab.design.formats import Format
-from quantlab.formats import GroupFormat
+from quantlab.formats import Format, GroupFormat
 
 #: The rooms of the package, in the order of its one sentence, and the modules that are theirs.
 ROOMS = {
@@ -76,7 +75,7 @@ what an entry then takes, scales included.
 _HOME = {
     "CRITICAL_RHO": "transition",
     "DESIGNS": "design",
-    "FORMATS": "design",
+    "FORMATS": "formats",
     "GROUP_FORMATS": "formats",
 }
 #: How a docstring names a source, and its key in references.bib.

@@ -19,11 +19,10 @@ from quantlab import (
     gaussian_reading,
 )
 from quantlab.design.empirical import design_empirical
-from quantlab.design.formats import FORMATS
 from quantlab.experiments.designs import BALANCED
 from quantlab.files.codebooks import Books
 from quantlab.files.uploads import Matrix
-from quantlab.formats import GROUP_FORMATS
+from quantlab.formats import FORMATS, GROUP_FORMATS
 from quantlab.report import ReportRow
 
 from ..parts.wording import compared, scientific

@@ -10,7 +10,6 @@ from quantlab.design.bilinear import design_bilinear
 from quantlab.design.companding import design_companding
 from quantlab.design.empirical import design_empirical
 from quantlab.design.entropy_coded import design_entropy_coded
-from quantlab.design.formats import FORMATS
 from quantlab.design.lloyd_max import design_lloyd_max
 
 Designer = Callable[..., tuple[Codebook, Codebook]]
@@ -28,7 +27,6 @@ DESIGNS: dict[str, Designer] = {
 
 __all__ = [
     "DESIGNS",
-    "FORMATS",
     "Designer",
     "design_bilinear",
     "design_companding",

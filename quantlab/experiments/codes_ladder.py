@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from quantlab.codebook import Codebook
 from quantlab.codes import encode
-from quantlab.design import DESIGNS, FORMATS, design_entropy_coded
+from quantlab.design import DESIGNS, design_entropy_coded
 from quantlab.design.entropy_coded import uniform_at_entropy
 from quantlab.entropy import codebook_entropy
 from quantlab.experiments.claims import Finding, Run
 from quantlab.experiments.statistics import Mean
-from quantlab.formats import GROUP_FORMATS
+from quantlab.formats import FORMATS, GROUP_FORMATS
 from quantlab.lattices import PyramidCode, VoronoiCode
 from quantlab.limits import floor_nmse
 from quantlab.pairs import GaussianPair

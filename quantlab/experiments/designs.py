@@ -14,9 +14,10 @@ from quantlab import _validate as check
 from quantlab.balancing import Basis
 from quantlab.codebook import Codebook
 from quantlab.data import Sequences
-from quantlab.design import DESIGNS, FORMATS, design_empirical
+from quantlab.design import DESIGNS, design_empirical
 from quantlab.distortion import ExactError, exact_mse
 from quantlab.experiments.recording import Head
+from quantlab.formats import FORMATS
 from quantlab.pairs import EmpiricalPair, Pair
 from quantlab.scheme import Scheme
 

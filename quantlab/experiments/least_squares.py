@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
 from quantlab.codes import encode
-from quantlab.design import FORMATS, design_empirical
+from quantlab.design import design_empirical
 from quantlab.experiments.designs import codebooks
+from quantlab.formats import FORMATS
 from quantlab.pairs import EmpiricalPair, GaussianPair
 from quantlab.sweep import Row
 

@@ -1,9 +1,10 @@
-"""Formats with a scale for each group of entries: what hardware and model files hold today.
+"""The number formats that people use today: what hardware and model files hold.
 
-Beside `FORMATS`, whose entries are one codebook a matrix: `GROUP_FORMATS` maps names to formats
-whose `encode(matrix, operand)` gives a coded matrix with its scales.
+`FORMATS` maps names to designers of one codebook a matrix; `GROUP_FORMATS` to formats with a scale
+for each group of entries, whose `encode(matrix, operand)` gives a coded matrix with its scales.
 """
 
+from quantlab.formats.codebooks import FORMATS, Format, formats_at
 from quantlab.formats.gguf import GGUF
 from quantlab.formats.group import GroupFormat
 from quantlab.formats.integers import INTEGERS
@@ -27,4 +28,12 @@ def group_formats_at(bits: int) -> dict[str, GroupFormat]:
     return {name: each for name, each in GROUP_FORMATS.items() if each.code_bits == bits}
 
 
-__all__ = ["GROUP_FORMATS", "GroupFormat", "OffsetMatrix", "group_formats_at"]
+__all__ = [
+    "FORMATS",
+    "GROUP_FORMATS",
+    "Format",
+    "GroupFormat",
+    "OffsetMatrix",
+    "formats_at",
+    "group_formats_at",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantlab.design.formats import float_levels
+from quantlab.formats.codebooks import float_levels
 from quantlab.formats.group import GroupFormat, Rule, divided, single
 
 _OCP = "OCP Microscaling Formats (MX) Specification 1.0, 2023"

@@ -16,8 +16,8 @@ from quantlab.dashboard.state import ATTENTION, DashboardState
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, look
 from quantlab.dashboard.work.measurements import Point, Update
-from quantlab.design import FORMATS
 from quantlab.experiments.attention import AttentionTable
+from quantlab.formats import FORMATS
 from tests.dashboard.waiting import until
 
 A, B = ql.GaussianPair(0.9).sample_matrices(96, 64, 80, rng=3)

@@ -21,10 +21,9 @@ from quantlab.dashboard.state import ATTENTION
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, report_csv
 from quantlab.data import load_attention
-from quantlab.design import FORMATS
 from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.ladder import RUNGS, head_ladder
-from quantlab.formats import GROUP_FORMATS
+from quantlab.formats import FORMATS, GROUP_FORMATS
 from tests.dashboard.test_uploads import npy, npz
 from tests.dashboard.waiting import until
 

@@ -1,4 +1,4 @@
-"""The number formats that people use today, as codebooks."""
+"""Formats of one codebook a matrix: their levels, and designers that scale them."""
 
 from __future__ import annotations
 
