@@ -113,7 +113,8 @@ def test_ladders_and_fitted_books_agree() -> None:
     left = np.square(rows - books.values(codes)).mean(axis=0)
     # entries themselves instead of their smoothed density
     assert_allclose(left, errors[np.arange(5), np.arange(5)], rtol=0.35)
-    assert books.side_bytes == 4 * 31
+    # outermost centres in four bytes, others in two; a byte an index
+    assert books.side_bytes == (4 + 8 + 8 + 2 * 2 + 8 + 2 * 6 + 8 + 2 * 14) + 5
 
 
 # entropy coding
@@ -324,6 +325,101 @@ def test_never_much_worse_than_codebooks_on_data_left_out(name: str) -> None:
         ),
     ]
     assert nmse(scheme, other_a, other_b.T) <= 1.02 * min(rivals)
+
+
+def series(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Windows of a wandering series of whole numbers; neighbours share all entries but one."""
+    steps = rng.integers(-30, 31, rows + 15).cumsum()
+    return np.lib.stride_tricks.sliding_window_view(steps - steps.mean(), 16).astype(float)
+
+
+FEW = {
+    "normal": lambda rng: rng.normal(size=(60, 30)),
+    "a series": lambda rng: series(rng, 80),
+    "two groups": lambda rng: rng.normal(size=(60, 12)) + 2 * (np.arange(60) > 40)[:, None],
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_few_rows_are_coded_no_worse_than_by_plain_designs(name: str) -> None:
+    x = FEW[name](np.random.default_rng(0))
+    for own, other in ((x[::2], x[1::2]), np.split(x, 2)):
+        pair, left_out = (own, own.T), (other, other.T)
+        basis = ql.balance(pair)
+        rivals = [
+            codebooks_nmse(ql.design_empirical(pair, 16), *left_out),
+            codebooks_nmse(ql.design_empirical(pair, 16, smoothing="auto"), *left_out),
+            codebooks_nmse(
+                ql.design_empirical(basis.apply(*pair), 16, smoothing="auto"),
+                *basis.apply(*left_out),
+            ),
+        ]
+        assert nmse(ql.design_scheme(pair, 4), *left_out) <= 1.02 * min(rivals)
+
+
+def test_spares_code_rows_that_are_not_as_those_of_the_fit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(14)
+    own, columns = (rng.normal(size=(40, 10)) * float(1 << 40) for _ in range(2))
+    scheme = ql.design_scheme((own, columns.T), 4)
+    first = scheme.x
+    spares = first.spares
+    assert len(spares.coders) > 0
+    assert scheme.side_bytes == sum(
+        c.books.side_bytes for half in (scheme.x, scheme.y) for c in (half, *half.spares.coders)
+    )
+    other = rng.normal(size=(50, 10)) * (1 << 40)
+    coded = scheme.encode(other, "x")
+    # e S e^T of all that could have coded them, S the columns' moment, shrunk
+    meets = columns.T @ columns / 40
+    meets = (40 * meets + np.trace(meets) * np.eye(10)) / 50
+    errors = [np.asarray(coded, float) - other]
+    for spare in spares.coders:
+        errors.append(spare.restored(spare.values(spare.encode(other))) - other)
+    form = [np.einsum("ij,jk,ik->", e, meets, e) for e in errors]
+    assert form[0] == pytest.approx(min(form), rel=1e-9)
+    assert coded.coder in spares.coders
+    scheme.save(tmp_path / "scheme")
+    again = ql.Scheme.load(tmp_path / "scheme")
+    assert again.side_bytes == scheme.side_bytes
+    assert_array_equal(again.encode(other, "x").decode(float), coded.decode(float))
+    y = scheme.encode(columns.T, "y")
+    product = coded.decode(float) @ y.decode(float)
+    assert np.abs(coded @ y - product).max() < 1e-3 * np.abs(product).max()
+    # clearly better: no spares to keep
+    wide, others = (rng.normal(size=(200, 6)) * 4.0 ** np.arange(6) for _ in range(2))
+    assert ql.design_scheme((wide, others.T), 4).x.spares is None
+
+
+def test_codebooks_are_shared_where_their_bytes_would_count() -> None:
+    scales = 3.0 ** np.arange(8)
+    rng = np.random.default_rng(15)
+    few, many = (rng.standard_t(9, (rows, 8)) ** 3 * scales for rows in (60, 2000))
+    assert ql.design_scheme((few, few.T), 4).books == "shape"
+    chosen = ql.design_scheme((many, many.T), 4)
+    for each in chosen.info["tried"]:
+        assert {"nmse", "side_bytes", "books"} <= each.keys()
+    assert chosen.side_bytes >= ql.design_scheme((few, few.T), 4).side_bytes
+
+
+@pytest.mark.parametrize("books", ["index", "shape"])
+def test_side_information_of_entropy_coding_does_not_grow_with_the_bits(books: str) -> None:
+    sizes = {
+        ql.design_scheme((A, B), bits, lengths="entropy", basis="diagonal", books=books).side_bytes
+        for bits in (2, 6)
+    }
+    assert sizes == {2 * (12 * 32 + 70) if books == "shape" else 2 * 32 * 78}
+
+
+def test_a_density_told_by_few_points_keeps_its_codebooks_and_its_mass() -> None:
+    own = Density.of(np.random.default_rng(16).standard_t(5, size=2000), 1.0)
+    told = own.told()
+    assert_allclose(told.mass.sum(), 1, rtol=1e-12)
+    for bits in (2, 5, 8):
+        centers = told.books([bits])[0][0]
+        left = own.mass @ np.abs(own.points[:, None] - centers).min(axis=1) ** 2
+        assert left < 1.15 * own.books([bits])[1][0]
+    below = [np.interp(0.7, d.points, np.cumsum(d.mass) / d.mass.sum()) for d in (own, told)]
+    assert_allclose(*below, atol=0.01)
 
 
 def test_codebooks_move_to_rows_that_lie_elsewhere(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ FloatArray = NDArray[np.float64]
 _GRID = 1024
 _STEPS = 30  # of Lloyd's iteration, from a companded start
 _ROUGH = 8  # where the error alone is asked for
+TOLD = 33  # points that tell a density
+_PARTS = 16  # of a bin between two of them
+_GRAINS = 55_440  # between an index's outermost centres; a multiple of 1 to 12, 14, 15 and 16
 _REACH = 4.0  # standard deviations of the smoothing kernel
 
 
@@ -31,8 +35,8 @@ class IndexBooks:
     n_levels : ndarray of int, shape (k,)
         One level drops the index: its centre stands for all its entries.
     kind : {"index", "matrix", "shape"}
-        Each index has its own; all rows are one; or each is the Gaussian Lloyd-Max codebook of its
-        bits, moved to a mean and stretched to a deviation.
+        Each index has its own; all rows are one; or all indices of as many bits have one, moved to
+        their mean and stretched to their deviation.
     """
 
     centers: FloatArray
@@ -66,10 +70,18 @@ class IndexBooks:
 
     @property
     def side_bytes(self) -> int:
-        """What decoding needs beside the codes: centres, or mean and deviation, in float32."""
+        """What decoding needs beside the codes.
+
+        A codebook: its outermost centres in float32, and two bytes for each between. With a
+        codebook an index a byte more, for its bits; with one shape a codebook for each number of
+        bits there is, and a byte, a mean and a deviation an index.
+        """
+        each = np.where(self.n_levels > 1, 8 + 2 * (self.n_levels - 2), 4)
+        if self.kind == "matrix":
+            return int(each[0])
         if self.kind == "shape":
-            return 2 * 4 * self.n_levels.size + self.n_levels.size
-        return 4 * int(self.n_levels[0] if self.kind == "matrix" else self.n_levels.sum())
+            return 9 * each.size + 2 * TOLD + 4
+        return int(each.sum()) + each.size
 
     def round(self, rows: NDArray, upper: FloatArray, order: NDArray[np.intp]) -> NDArray:
         """Codes uint8 (m, k); see `round_feedback`."""
@@ -141,14 +153,31 @@ class Density:
         mass = np.fft.irfft(np.fft.rfft(count, 2 * _GRID) * kernel)[:_GRID]
         return cls(low + step * np.arange(_GRID), np.maximum(mass / column.size, 1e-15))
 
-    def books(
-        self, rates: Sequence[int], steps: int = _STEPS
-    ) -> tuple[list[FloatArray], FloatArray]:
+    def told(self) -> Density:
+        """The same, told by few numbers: points of equal compander share.
+
+        Density^(1/3) is the slope of a monotone cubic through them.
+        """
+        from scipy.interpolate import PchipInterpolator
+
+        ends = np.concatenate([self.points[:1], 0.5 * (self.points[1:] + self.points[:-1]),
+                               self.points[-1:]])  # fmt: skip
+        share = np.cumsum(np.cbrt(self.mass * np.square(np.diff(ends))))
+        at = np.interp(np.linspace(0, share[-1], TOLD), np.append(0.0, share), ends)
+        knots = grained(at)
+        width = np.diff(knots)
+        if width.size < TOLD - 1 or not np.all(width > 0):
+            return self
+        part = np.arange(0.5, _PARTS) / _PARTS
+        points = (knots[:-1, None] + width[:, None] * part).ravel()
+        slope = PchipInterpolator(knots, np.arange(TOLD), extrapolate=False)(points, 1)
+        mass = np.maximum(slope, 0.0) ** 3 * np.repeat(width, _PARTS) + 1e-300
+        return Density(points, mass / mass.sum())
+
+    def books(self, rates: Sequence[int]) -> tuple[list[FloatArray], FloatArray]:
         """Centres and mean squared error of a codebook of 2^b levels, for each b of `rates`."""
         from quantlab.scheme.index_kernels import lloyd_kernel
 
-        total = np.concatenate([[0.0], np.cumsum(self.mass)])
-        first = np.concatenate([[0.0], np.cumsum(self.mass * self.points)])
         found, errors = [], np.empty(len(rates))
         for at, bits in enumerate(rates):
             if self.points.size <= 1 << bits:
@@ -157,24 +186,38 @@ class Density:
                 continue
             centers = np.empty(1 << bits)
             errors[at] = lloyd_kernel(
-                self.points, self.mass, total, first, centers.size, steps, centers
+                self.points, self.mass, *self._sums, centers.size, _STEPS, centers
             )
-            found.append(np.unique(centers))
+            found.append(centers[np.append(True, np.diff(centers) > 0)])
         return found, errors
+
+    def errors(self, most_bits: int) -> FloatArray:
+        """Mean squared error of a codebook of 2^b levels, roughly fitted, for b = 0 .. most."""
+        from quantlab.scheme.index_kernels import ladder_kernel
+
+        found = np.empty(most_bits + 1)
+        ladder_kernel(self.points, self.mass, *self._sums, _ROUGH, found)
+        return found
+
+    @cached_property
+    def _sums(self) -> tuple[FloatArray, FloatArray]:
+        """Running sums of mass, and of mass times point, (G + 1,)."""
+        total = np.concatenate([[0.0], np.cumsum(self.mass)])
+        return total, np.concatenate([[0.0], np.cumsum(self.mass * self.points)])
 
 
 def densities(columns: FloatArray, smoothing: float) -> list[Density]:
     """`Density` of each column of (m, k)."""
-    return [Density.of(np.ascontiguousarray(column), smoothing) for column in columns.T]
+    rows = np.ascontiguousarray(columns.T)
+    return [Density.of(row, smoothing) for row in rows]
 
 
 def ladders(columns: list[Density], most_bits: int) -> FloatArray:
     """Mean squared error of each index at 0 .. most_bits bits, (k, most_bits + 1)."""
-    rates = range(most_bits + 1)
     errors = np.empty((len(columns), most_bits + 1))
 
     def climb(index: int) -> None:
-        errors[index] = columns[index].books(rates, _ROUGH)[1]
+        errors[index] = columns[index].errors(most_bits)
 
     _threads.for_each(climb, range(len(columns)))
     return errors
@@ -188,4 +231,46 @@ def fitted(columns: list[Density], bits: NDArray[np.int64]) -> IndexBooks:
         found[index] = columns[index].books([int(bits[index])])[0][0]
 
     _threads.for_each(fit, range(len(columns)))
-    return IndexBooks.of(found)
+    return IndexBooks.of([grained(centers) for centers in found])
+
+
+def shape_of(rows: FloatArray) -> Density:
+    """Where entries lie, in deviations from their index's mean: of all indices of (m, k) alike."""
+    spread = rows.std(axis=0)
+    own = (rows - rows.mean(axis=0))[:, spread > 0] / spread[spread > 0]
+    return Density.of(own.ravel() if own.size else np.zeros(1), 1.0).told()
+
+
+def own_shapes(rows: FloatArray) -> list[Density]:
+    """Each index's density, told by few points."""
+    return [density.told() for density in densities(rows, 1.0)]
+
+
+def shapes(rows: FloatArray) -> list[Density]:
+    """One density for all indices, moved to each one's mean and stretched to its deviation."""
+    shape = shape_of(rows)
+    return [
+        Density(mean + (spread or 1e-300) * shape.points, shape.mass)
+        for mean, spread in zip(rows.mean(axis=0), rows.std(axis=0), strict=True)
+    ]
+
+
+def shaped_books(rows: FloatArray, bits: NDArray[np.int64]) -> IndexBooks:
+    """Codebooks of one shape, moved and stretched to each index's mean and deviation."""
+    shape, mean, spread = shape_of(rows), rows.mean(axis=0), rows.std(axis=0)
+    own = {each: shape.books([int(each)])[0][0] for each in np.unique(bits)}
+    return IndexBooks.of(
+        [
+            np.unique(middle + width * own[each])
+            for middle, width, each in zip(mean, spread, bits, strict=True)
+        ],
+        "shape",
+    )
+
+
+def grained(centers: FloatArray) -> FloatArray:
+    """On a grid between the outermost, so that two bytes tell each."""
+    low, width = centers[0], centers[-1] - centers[0]
+    if width <= 1e-9 * np.abs(centers).max():
+        return centers
+    return np.unique(low + width * (np.rint((centers - low) / width * _GRAINS) / _GRAINS))

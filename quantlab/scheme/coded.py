@@ -13,11 +13,14 @@ from quantlab._matrices import finite_matrix
 from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix
 from quantlab.codes.operand import CodedOperand
-from quantlab.gemm import matmul
+from quantlab.gemm import matmul, plan
 from quantlab.pairs import Operand
 from quantlab.scheme import storage
 from quantlab.scheme.books import IndexBooks
 from quantlab.scheme.coder import Coder
+
+#: Of the codes' own error: what a grid of bytes may add. A scheme was chosen by less.
+_SHARE = 0.002
 
 
 class SchemeMatrix(CodedOperand):
@@ -184,7 +187,8 @@ class SchemeMatrix(CodedOperand):
                 return (a.decode(wide) @ b.decode(wide)).astype(np.float32, copy=False)
             left, right = _shared(a), _shared(b)
             if left is not None and right is not None:
-                c = matmul(left, right)
+                fine = plan(left, right).share <= _SHARE
+                c = matmul(left, right, route=None if fine else "int16")
             else:
                 c = a.coder.values(a.codes) @ b.coder.values(b.codes).T
             return np.ldexp(c, a.coder.exponent + b.coder.exponent) if in_units else c

@@ -18,7 +18,8 @@ _SUSPECT = 2.0  # times the usual error: the rows may lie elsewhere
 _PAYS = 0.5  # of the error that is left, at most, where the books are moved
 _STRETCHES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0)
 USUAL = ("mean", "spread", "prices", "error")  # what they are called in a file
-_SAMPLE = 512  # rows that moves are tried on
+_SAMPLE = 512  # rows that moves are tried on, fewer where rounding them takes long
+_PRODUCTS = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,52 @@ class Usual:
 
 
 @dataclass(frozen=True, eq=False)
+class Spares:
+    """Plainer ways to code the same operand, for rows that are not as those of the fit.
+
+    Attributes
+    ----------
+    coders : tuple of Coder
+    moment : ndarray, shape (k, k)
+        The other operand's, in the basis of the rows: what errors meet.
+    margin : float
+        A spare is taken where its error is below this many times the first one's: with few rows
+        the moment flatters a coder that was fitted to it.
+    alike : bool
+        Whether the operands were one matrix, A = B^T: the product's error is then known.
+    """
+
+    coders: tuple[Coder, ...]
+    moment: FloatArray
+    margin: float
+    alike: bool = False
+
+    def lost(self, coder: Coder, rows: FloatArray, codes: NDArray) -> float:
+        """Sum over the rows x (m, k), in the coder's unit, of e S e^T; or ||X X^T - Xq Xq^T||^2."""
+        coded = replace(coder, exponent=0).restored(coder.values(codes)).astype(np.float64)
+        if self.alike:
+            return product_error(rows, rows, coded, coded)
+        return float(np.vdot((coded - rows) @ self.moment, coded - rows))
+
+
+def product_error(x: NDArray, y: NDArray, x_coded: NDArray, y_coded: NDArray) -> float:
+    """||X Y' - Xq Yq'||_F^2 = ||(X - Xq) Y' + Xq (Y - Yq)'||_F^2 from k x k moments."""
+    x_error, y_error = (
+        own.astype(np.float64) - coded for own, coded in ((x, x_coded), (y, y_coded))
+    )
+    return float(
+        np.vdot(cross_moment(x_error, x_error), cross_moment(y, y))
+        + 2 * np.vdot(cross_moment(x_error, x_coded), cross_moment(y, y_error))
+        + np.vdot(cross_moment(x_coded, x_coded), cross_moment(y_error, y_error))
+    )
+
+
+def cross_moment(left: NDArray, right: NDArray) -> FloatArray:
+    """Sum of outer products of rows, (k, k)."""
+    return left.T.astype(np.float64) @ right.astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class Coder:
     """Rows of A, or columns of B as rows, to codes and back.
 
@@ -59,6 +106,8 @@ class Coder:
         Of rows that codebooks were fitted to.
     moved_numbers : int
         float32 numbers by which `code` moved the codebooks for the rows at hand.
+    spares : Spares, or None
+        What `code` compares itself to.
     """
 
     forward: FloatArray | None
@@ -69,6 +118,7 @@ class Coder:
     exponent: int = 0
     usual: Usual | None = None
     moved_numbers: int = 0
+    spares: Spares | None = None
 
     @property
     def inner_dim(self) -> int:
@@ -77,7 +127,8 @@ class Coder:
     @property
     def side_bytes(self) -> int:
         """What products need beside the codes; the basis and the feedback only coding needs."""
-        return self.books.side_bytes
+        spares = () if self.spares is None else self.spares.coders
+        return self.books.side_bytes + sum(spare.side_bytes for spare in spares)
 
     @property
     def most_levels(self) -> int:
@@ -104,16 +155,35 @@ class Coder:
         .. math:: c_l \to \bar x_l + s_l (c_l - \bar c_l)
 
         by a shift an index, a stretch for all, both, or a shift and a stretch an index. Each number
-        counts 32 bits, and b bits an entry must lower the error by 4^b; and by half at least.
+        counts 32 bits, and b bits an entry must lower the error by 4^b; and by half at least. A
+        spare takes over where these rows lose less by it.
         """
+        coder, codes = self._placed(rows)
+        if self.spares is None:
+            return coder, codes
+        plain = (np.ldexp(rows, -self.exponent) if self.exponent else rows).astype(np.float64)
+        best, least = (coder, codes), self.spares.margin * self.spares.lost(coder, plain, codes)
+        for spare in self.spares.coders:
+            other = spare.encode(rows)
+            lost = self.spares.lost(spare, plain, other)
+            if lost < least:
+                best, least = (spare, other), lost
+        return best
+
+    def _placed(self, rows: NDArray) -> tuple[Coder, NDArray]:
+        """The coder with its codebooks where the rows are, if that pays; and their codes."""
         there = self.moved(rows)
         codes = self.books.round(there, self.upper, self.order)
         usual = self.usual
-        if usual is None or self.lost(there, codes) <= _SUSPECT * usual.error:
+        if usual is None:
+            return self, codes
+        steer = steering(self.upper)
+        if self.lost(there, codes, steer) <= _SUSPECT * usual.error:
             return self, codes
         assert isinstance(self.books, IndexBooks)  # a grid has no end
-        few = there[np.linspace(0, len(there) - 1, min(len(there), _SAMPLE)).astype(int)]
-        now = self.lost(few, self.books.round(few, self.upper, self.order))
+        most = min(len(there), _SAMPLE, max(32, _PRODUCTS // self.inner_dim**2))
+        few = there[np.linspace(0, len(there) - 1, most).astype(int)]
+        now = self.lost(few, self.books.round(few, self.upper, self.order), steer)
         best, least = self, now
         mean, spread = there.mean(axis=0, dtype=np.float64), there.std(axis=0, dtype=np.float64)
         own = np.divide(spread, usual.spread, out=np.ones_like(spread), where=usual.spread > 0)
@@ -127,7 +197,7 @@ class Coder:
                 continue
             books = plain.at(usual.mean, shift, stretch)
             other = replace(self, books=books, moved_numbers=numbers)
-            error = other.lost(few, books.round(few, self.upper, self.order))
+            error = other.lost(few, books.round(few, self.upper, self.order), steer)
             pays = min(_PAYS, 4.0 ** (-32 * numbers / there.size))
             worth = error * 4.0 ** (32 * numbers / there.size)
             if error < pays * now and worth < least:
@@ -136,11 +206,12 @@ class Coder:
             return self, codes
         return best, best.books.round(there, self.upper, self.order)
 
-    def lost(self, there: NDArray, codes: NDArray) -> float:
+    def lost(self, there: NDArray, codes: NDArray, steer: FloatArray | None) -> float:
         """Mean over rows in the basis of the codes of price times squared cell error, summed."""
         assert self.usual is not None
-        error = (self.values(codes) - there.astype(np.float64))[:, self.order]
-        cells = error @ (np.triu(self.upper, 1) + np.eye(self.inner_dim)).T
+        cells: NDArray = (self.values(codes) - there.astype(np.float64))[:, self.order]
+        if steer is not None:
+            cells = cells @ steer
         return float(np.square(cells).mean(axis=0) @ self.usual.prices[self.order])
 
     def values(self, codes: NDArray) -> NDArray[np.float32]:
@@ -158,6 +229,13 @@ class Coder:
         assert isinstance(self.books, IndexBooks)
         return replace(self, books=self.books.scaled(gain))
 
+    def in_units(self, exponent: int) -> Coder:
+        """The same for rows that are 2^exponent as large."""
+        spares = self.spares
+        if spares is not None:
+            spares = replace(spares, coders=tuple(c.in_units(exponent) for c in spares.coders))
+        return replace(self, exponent=exponent, spares=spares)
+
     def tensors(self) -> dict[str, NDArray]:
         held: dict[str, NDArray] = {"upper": self.upper, "order": self.order.astype(np.int64)}
         if self.forward is not None and self.inverse is not None:
@@ -170,6 +248,12 @@ class Coder:
             own = self.usual
             held |= {"mean": own.mean, "spread": own.spread, "prices": own.prices,
                      "error": np.array([own.error])}  # fmt: skip
+        if self.spares is not None:
+            own_margin = np.array([self.spares.margin])
+            held |= {"moment": self.spares.moment, "margin": own_margin}
+            held["alike"] = np.array([self.spares.alike], np.int64)
+            for at, spare in enumerate(self.spares.coders):
+                held |= {f"spare{at}.{name}": tensor for name, tensor in spare.tensors().items()}
         return held | self.books.tensors()
 
     @classmethod
@@ -177,7 +261,7 @@ class Coder:
         upper = tensors["upper"]
         books: IndexBooks | EntropyGrid
         if "steps" in tensors:
-            books = EntropyGrid.from_tensors(tensors)
+            books = EntropyGrid.from_tensors(tensors, kind)
         else:
             books = IndexBooks.from_tensors(tensors, len(upper), kind)
         turn = tensors.get("forward"), tensors.get("inverse")
@@ -189,4 +273,26 @@ class Coder:
             )
         moved = int(tensors["moved"][0]) if "moved" in tensors else 0
         order = tensors["order"].astype(np.intp)
-        return cls(*turn, upper, order, books, exponent, usual, moved)
+        spares = None
+        if "moment" in tensors:
+            own = tuple(cls.from_tensors(each, "matrix") for each in spare_tensors(tensors))
+            margin, alike = float(tensors["margin"][0]), bool(tensors["alike"][0])
+            spares = Spares(own, tensors["moment"], margin, alike)
+        return cls(*turn, upper, order, books, exponent, usual, moved, spares)
+
+
+def steering(upper: FloatArray) -> FloatArray | None:
+    """What errors of rows are multiplied by for those of their cells; None: they are the same."""
+    above = np.triu(upper, 1)
+    return (above + np.eye(len(upper))).T if above.any() else None
+
+
+def spare_tensors(tensors: Mapping[str, NDArray]) -> list[dict[str, NDArray]]:
+    """The tensors of each spare, by the names that they have in its coder."""
+    found: list[dict[str, NDArray]] = []
+    while True:
+        start = f"spare{len(found)}."
+        own = {n[len(start) :]: t for n, t in tensors.items() if n.startswith(start)}
+        if not own:
+            return found
+        found.append(own)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -14,7 +15,7 @@ from quantlab import _validate as check
 from quantlab._matrices import finite_matrix
 from quantlab.pairs import EmpiricalPair
 from quantlab.progress import Meter, Progress
-from quantlab.scheme.coder import Coder
+from quantlab.scheme.coder import Coder, Spares, cross_moment, product_error
 from quantlab.scheme.fitting import Calibration, Parts
 from quantlab.scheme.scheme import Scheme
 
@@ -38,16 +39,20 @@ _TRIED = (
     ("balanced", "equal", "feedback", "matrix"),
     ("none", "equal", "feedback", "index"),
     ("none", "allocated", "feedback", "index"),
+    ("none", "allocated", "feedback", "shape"),
     ("diagonal", "allocated", "nearest", "index"),
     ("diagonal", "allocated", "nearest", "shape"),
 )
 _TRIED_ENTROPY = (
+    ("diagonal", "allocated", "nearest", "shape"),
     ("diagonal", "allocated", "nearest", "index"),
+    ("none", "allocated", "feedback", "shape"),
     ("none", "allocated", "feedback", "index"),
-    ("balanced", "allocated", "feedback", "index"),
+    ("balanced", "allocated", "feedback", "shape"),
 )
 _LEFT_OUT = 2048  # rows, and columns, that a choice is measured on at most
-_AS_GOOD = 1.02  # of two schemes this close the one with less side information is taken
+_FAR = 3.0  # times the best, in the first folds of both kinds
+_DECIDED = 1.5  # times the error in every fold: plain designs so much worse are not kept
 _MOST_IN_BASIS = 2048  # inner dimension of a change of basis: its time grows as the cube
 
 
@@ -93,13 +98,13 @@ def design_scheme(
         Codes of fixed length, or uniform grids whose integers an entropy coder writes (extra
         `entropy`), with steps that are wide where an error costs little.
     books : {"auto", "matrix", "index", "shape"}
-        Codebooks of fixed length: one a matrix; one an index, fitted; or a Gaussian one with a mean
-        and a deviation an index, which takes less side information.
+        One codebook a matrix (fixed length); one an index; or one shape for all, with a mean and a
+        deviation an index, which takes less side information. Of entropy-coded lengths: the tables.
     most_bits : int
         Of an index, 1 to 8.
     held_out : iterable of (a, b), optional
-        Choose by the error on these. By default the first half of the rows and columns is left out
-        from a fit to the second, and the other way round.
+        Choose by the error on these. By default halves of the rows and columns are left out from a
+        fit to the others: the first and the second, and every other one.
     progress : callable or True, optional
         progress(done, total, seconds left) at each fit; True: a bar of tqdm's.
 
@@ -118,8 +123,16 @@ def design_scheme(
     Derived in notebooks/08. Moments are shrunk as in `balance`, so that fewer rows than k, constant
     columns and matrices of low rank are taken; for few rows that is what limits feedback. Codebooks
     follow a smoothed estimate of the entries or the entries themselves, as the left-out error says:
-    the latter where entries take few values. `info["tried"]` lists all errors that the choice was
-    made by. Fewer than 4 rows or columns are not halved: the choice is then made on themselves.
+    the latter where entries take few values.
+
+    The choice is the least of nmse 4^s: nmse the geometric mean over the halves, s the bits of
+    `side_bytes` an entry of `pair`, since a bit more in the codes would divide the error by 4.
+    `info["tried"]` lists what it was made by. Fewer than 4 rows or columns are not halved: the
+    choice is then made on themselves.
+
+    Where it was not clear in every half, codebooks of `design_empirical` and of `balance` are kept
+    as spares: `Scheme.encode` takes one where the rows at hand would lose less by it, for rows that
+    are not as those of the fit.
 
     Choosing: for two matrices, or calibration data of what will be multiplied later, where the
     error of the product is what counts; `design_empirical` where one codebook a matrix must do,
@@ -146,30 +159,96 @@ def design_scheme(
     if not (np.any(data.a) and np.any(data.b)) or energy == 0:
         raise ValueError("a scheme needs a product that is not zero: an operand is zero everywhere")
     whole = Calibration(data)
-    tried: dict[Parts, float] = {}
-    close = list(candidates)
+    parts, tried = candidates[0], dict[Parts, _Trial]()
     if len(candidates) > 1:
         folds = _folds(whole, held_out, *exponents)
+        folds = folds if lengths == "fixed" else folds[:2]  # grids take long to fit
         with Meter(progress, len(folds) * len(candidates), label="design_scheme") as meter:
-            tried = _tried(candidates, folds, both, most_bits, meter)
-        least = min(tried.values())
-        close = [parts for parts, error in tried.items() if error <= _AS_GOOD * least]
-    made = [(_coders(whole, parts, both, most_bits), parts) for parts in close]
-    coders, parts = min(made, key=lambda each: sum(c.side_bytes for c in each[0] if c is not None))
+            size = data.inner_dim * sum(
+                count
+                for count, rate in zip((data.a.shape[0], data.b.shape[1]), both, strict=True)
+                if rate is not None
+            )
+            tried = _tried(candidates, folds, both, most_bits, size, meter)
+        able = [each for each, trial in tried.items() if len(trial.errors) == len(folds)]
+        parts = min(able, key=lambda each: tried[each].cost(size))
+    coders = _coders(whole, parts, both, most_bits)
     (x, y), gain, predicted = _with_gain(whole, parts, coders)
+    alike = None not in both and np.array_equal(data.a, data.b.T)
+    reach = np.inf if alike else _DECIDED  # an encoder of A = B^T can tell for sure
+    plain = [
+        each
+        for each, trial in tried.items()
+        if each != parts and _is_plain(each) and trial.is_near(tried[parts], reach)
+    ]
+    x, y = _with_spares((x, y), whole, parts, plain, alike, both, most_bits)
     info: dict[str, Any] = {
         "bits": bits if isinstance(bits, (int, float)) else list(bits),
         "m": data.a.shape[0], "k": data.inner_dim, "n": data.b.shape[1], "most_bits": most_bits,
         "smoothing": parts.smoothing, "gain": gain,
-        "tried": [{**vars(each), "nmse": error} for each, error in tried.items()],
+        "tried": [
+            {**vars(each), "nmse": trial.nmse, "side_bytes": trial.side_bytes}
+            for each, trial in tried.items()
+        ],
     }  # fmt: skip
     x, y = (
-        None if coder is None else replace(coder, exponent=exponent)
+        None if coder is None else coder.in_units(exponent)
         for coder, exponent in zip((x, y), exponents, strict=True)
     )
     return Scheme(
         x, y, parts.basis, parts.rates, parts.rounding, parts.lengths, parts.books, predicted, info
     )
+
+
+@dataclass
+class _Trial:
+    """What a way to code left on data left out of its fit, fold by fold."""
+
+    errors: list[float]
+    side_bytes: int = 0
+
+    @property
+    def nmse(self) -> float:
+        """Geometric mean: each fold's word counts alike, however hard it is."""
+        return float(np.exp(np.mean(np.log(np.maximum(self.errors, np.finfo(float).tiny)))))
+
+    def costs(self, size: int) -> list[float]:
+        """nmse 4^s of each fold: of s bits an entry of side information, for `size` entries."""
+        return [error * 4.0 ** min(8 * self.side_bytes / size, 500.0) for error in self.errors]
+
+    def cost(self, size: int) -> float:
+        return self.nmse * 4.0 ** min(8 * self.side_bytes / size, 500.0)
+
+    def is_near(self, other: _Trial, reach: float) -> bool:
+        pairs = zip(self.errors, other.errors, strict=False)
+        return any(own < reach * best for own, best in pairs)
+
+
+def _is_plain(parts: Parts) -> bool:
+    """What `design_empirical` finds, in the basis of `balance` or without."""
+    return (parts.rounding, parts.books) == ("nearest", "matrix")
+
+
+def _with_spares(
+    coders: Coders,
+    data: Calibration,
+    parts: Parts,
+    plain: Sequence[Parts],
+    alike: bool,
+    bits: tuple[float | None, float | None],
+    most_bits: int,
+) -> Coders:
+    """The halves, each with the plain designs that are not clearly worse on data left out."""
+    if not plain:
+        return coders
+    spares = [_with_gain(data, each, _coders(data, each, bits, most_bits))[0] for each in plain]
+    found: list[Coder | None] = []
+    for which, (coder, side) in enumerate(zip(coders, data.sides("none"), strict=True)):
+        own = tuple(replace(s, usual=None) for each in spares if (s := each[which]) is not None)
+        few = side.rows.shape[1] / (2 * len(data.sides("none")[1 - which].rows))
+        margin = 1.0 if alike or _is_plain(parts) else 1 + few
+        found.append(coder and replace(coder, spares=Spares(own, side.moment, margin, alike)))
+    return found[0], found[1]
 
 
 def _bits(bits: Any, most_bits: int) -> tuple[float | None, float | None]:
@@ -255,13 +334,18 @@ def _folds(
     if min(a.shape[0], b.shape[1]) < 4:
         return [(whole, [(a, b)])]
     m, n = a.shape[0] // 2, b.shape[1] // 2
-    first, second = (a[:m], b[:, :n]), (a[m:], b[:, n:])
-    halves = [
+    halves = (
+        ((a[:m], b[:, :n]), (a[m:], b[:, n:])),
+        ((a[::2], b[:, ::2]), (a[1::2], b[:, 1::2])),
+    )
+    folds = [
         (Calibration(EmpiricalPair(*own)), [other])
-        for own, other in ((first, second), (second, first))
-        if np.any(own[0]) and np.any(own[1])
+        for turn in (1, -1)
+        for first, second in halves
+        for own, other in ((first, second)[::turn],)
+        if all(np.any(each) for each in (*own, *other))
     ]
-    return halves or [(whole, [(a, b)])]
+    return folds or [(whole, [(a, b)])]
 
 
 def _tried(
@@ -269,17 +353,24 @@ def _tried(
     folds: Sequence[Fold],
     bits: tuple[float | None, float | None],
     most_bits: int,
+    size: int,
     meter: Meter,
-) -> dict[Parts, float]:
-    """nmse of each on data left out of its fit."""
+) -> dict[Parts, _Trial]:
+    """nmse of each on data left out of its fit, a fold; fewer folds for those that are far off."""
     first = candidates[0]
     rough = [parts for parts in candidates if replace(parts, smoothing=first.smoothing) == first]
-    tried = _errors(rough, folds, bits, most_bits, meter)
+    found = _errors(rough, folds[:2], bits, most_bits, meter)
     # entries or their smoothed density: what is better for the first is taken for all
-    best = min(tried, key=lambda parts: tried[parts]).smoothing
-    rest = [parts for parts in candidates if parts not in tried]
+    best = min(found, key=lambda parts: found[parts].nmse).smoothing
+    rest = [parts for parts in candidates if parts not in found]
     rest = [each for each in rest if each.basis != "none" or each.smoothing == best]
-    return tried | _errors(rest, folds, bits, most_bits, meter)
+    found |= _errors(rest, folds[:2], bits, most_bits, meter)
+    costs = {parts: trial.costs(size) for parts, trial in found.items()}
+    least = [_FAR * min(each) for each in zip(*costs.values(), strict=True)]
+    near = [parts for parts, each in costs.items() if any(map(operator.le, each, least))]
+    for parts, trial in _errors(near, folds[2:], bits, most_bits, meter).items():
+        found[parts].errors += trial.errors
+    return found
 
 
 def _errors(
@@ -288,26 +379,30 @@ def _errors(
     bits: tuple[float | None, float | None],
     most_bits: int,
     meter: Meter,
-) -> dict[Parts, float]:
-    errors = dict.fromkeys(candidates, 0.0)
-    energy = 0.0
+) -> dict[Parts, _Trial]:
+    found = {parts: _Trial([]) for parts in candidates}
     for data, given in folds:
-        exact: list[Matrices] = []
-        for x, y in given:
-            left = x[np.linspace(0, len(x) - 1, min(len(x), _LEFT_OUT)).astype(int)]
-            right = y.T[np.linspace(0, y.shape[1] - 1, min(y.shape[1], _LEFT_OUT)).astype(int)]
-            exact.append((left, right))
-            energy += float(np.vdot(_moment(left, left), _moment(right, right)))
-        for parts in candidates:
-            made = _with_gain(data, parts, _coders(data, parts, bits, most_bits))[0]
+        exact = [(_few(x), _few(y.T)) for x, y in given]
+        energy = sum(float(np.vdot(cross_moment(x, x), cross_moment(y, y))) for x, y in exact)
+        for parts, trial in found.items():
+            made = _coders(data, parts, bits, most_bits)
+            if _shrinks(parts):
+                made = _with_gain(data, parts, made)[0]
+            error = 0.0
             for both in exact:
                 coded = [
                     rows if coder is None else _coded(coder, rows)
                     for rows, coder in zip(both, made, strict=True)
                 ]
-                errors[parts] += _lost(*both, *coded)
+                error += product_error(*both, *coded)
+            trial.errors.append(error / energy if energy else error)
+            trial.side_bytes = sum(coder.side_bytes for coder in made if coder is not None)
             meter.add()
-    return {parts: error / energy if energy else error for parts, error in errors.items()}
+    return found
+
+
+def _few(rows: NDArray) -> NDArray:
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _LEFT_OUT)).astype(int)]
 
 
 def _coded(coder: Coder, rows: NDArray) -> NDArray:
@@ -315,20 +410,9 @@ def _coded(coder: Coder, rows: NDArray) -> NDArray:
     return own.restored(own.values(codes))
 
 
-def _lost(x: NDArray, y: NDArray, x_coded: NDArray, y_coded: NDArray) -> float:
-    """||X Y' - Xq Yq'||_F^2 = ||(X - Xq) Y' + Xq (Y - Yq)'||_F^2 from k x k moments."""
-    x_error, y_error = (
-        own.astype(np.float64) - coded for own, coded in ((x, x_coded), (y, y_coded))
-    )
-    return float(
-        np.vdot(_moment(x_error, x_error), _moment(y, y))
-        + 2 * np.vdot(_moment(x_error, x_coded), _moment(y, y_error))
-        + np.vdot(_moment(x_coded, x_coded), _moment(y_error, y_error))
-    )
-
-
-def _moment(left: NDArray, right: NDArray) -> FloatArray:
-    return left.T.astype(np.float64) @ right.astype(np.float64)
+def _shrinks(parts: Parts) -> bool:
+    """Not fine grids; and feedback has made up for what codebooks do."""
+    return parts.lengths == "fixed" and parts.rounding == "nearest"
 
 
 def _with_gain(data: Calibration, parts: Parts, coders: Coders) -> tuple[Coders, float, float]:
@@ -347,8 +431,8 @@ def _with_gain(data: Calibration, parts: Parts, coders: Coders) -> tuple[Coders,
     errors = [each[0] - each[1] - each[1].T + each[2] for each in (left, right)]
     lost = np.vdot(errors[0], right[0]) + np.vdot(left[0], errors[1]) + np.vdot(*errors)
     x, y = coders
-    if parts.lengths == "entropy" or parts.rounding == "feedback":
-        gain = 1.0  # fine grids do not shrink, and feedback has made up for what codebooks do
+    if not _shrinks(parts):
+        gain = 1.0
     elif x is not None:
         x = x.scaled(gain)
     elif y is not None:

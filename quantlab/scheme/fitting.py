@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,22 @@ from numpy.typing import NDArray
 from quantlab import _validate as check
 from quantlab.balancing import balance, second_moment
 from quantlab.codebook import Codebook
-from quantlab.design import design_lloyd_max
 from quantlab.design.empirical import at_least_two, bandwidth, or_ones
 from quantlab.design.weighted_kmeans import weighted_kmeans
-from quantlab.pairs import EmpiricalPair, GaussianPair
-from quantlab.scheme.books import Density, IndexBooks, densities, fitted, ladders
-from quantlab.scheme.coder import Coder, Usual
+from quantlab.pairs import EmpiricalPair
+from quantlab.scheme.books import (
+    Density,
+    IndexBooks,
+    densities,
+    fitted,
+    grained,
+    ladders,
+    own_shapes,
+    shape_of,
+    shaped_books,
+    shapes,
+)
+from quantlab.scheme.coder import Coder, Usual, steering
 from quantlab.scheme.lengths import EntropyGrid
 from quantlab.scheme.rates import allocated_bits, equal_bits
 from quantlab.scheme.rounding import feedback_matrix, feedback_order
@@ -24,7 +33,7 @@ from quantlab.scheme.rounding import feedback_matrix, feedback_order
 FloatArray = NDArray[np.float64]
 
 _BLOCKS = 6
-_MARGIN = 3.5  # standard errors: texts differ more than blocks of one (3 kept to 4.00 bits)
+_MARGIN = 3.3  # standard errors: texts differ more than blocks of one
 _REFITS = 1  # with feedback an index meets other values than its own, but by little
 
 
@@ -104,7 +113,7 @@ class Calibration:
                 return made
             usual = Usual(side.rows.mean(axis=0), side.rows.std(axis=0), prices, 0.0)
             made = replace(made, usual=usual)
-            error = made.lost(side.rows, books.round(side.rows, upper, order))
+            error = made.lost(side.rows, books.round(side.rows, upper, order), steering(upper))
             return replace(made, usual=replace(usual, error=error))
 
         if parts.lengths == "entropy":
@@ -112,18 +121,26 @@ class Calibration:
             return coder(found)
         if parts.books == "matrix":
             return coder(self._one_book(parts, which, bits, prices, upper, order))
-        own = self.densities(parts.basis, which, parts.smoothing)
+        shaped = parts.books == "shape"
         if parts.rates == "equal":
             each = equal_bits(prices * side.rows.var(axis=0), bits, most_bits)
+        elif shaped:
+            own = side.rows.var(axis=0)[:, None] * shape_of(side.rows).errors(most_bits)
+            each = allocated_bits(prices[:, None] * own, bits)
         else:
             errors = self.ladders(parts.basis, which, parts.smoothing, most_bits)
             each = allocated_bits(prices[:, None] * errors, bits)
-        fit = _shaped if parts.books == "shape" else fitted
-        books = fit(own, each)
+        if shaped:
+            books = shaped_books(side.rows, each)
+        else:
+            books = fitted(self.densities(parts.basis, which, parts.smoothing), each)
         if parts.rounding == "feedback":
             for _ in range(_REFITS):
                 met = _met(side.rows, books, upper, order)
-                books = fit(densities(met, parts.smoothing), each)
+                if shaped:
+                    books = shaped_books(met, each)
+                else:
+                    books = fitted(densities(met, parts.smoothing), each)
         return coder(books)
 
     def _one_book(
@@ -139,6 +156,8 @@ class Calibration:
         key = parts.basis, which, bits, parts.smoothing
         if key not in self._plain:
             own = np.diag(side.moment)
+            if parts.basis != "diagonal":  # as design_empirical weights entries
+                own = np.square(self.sides(parts.basis)[1 - which].rows).mean(axis=0)
             self._plain[key] = _one_book(side.rows, own, bits, parts.smoothing)
         if parts.rounding == "nearest":
             return self._plain[key]
@@ -171,9 +190,10 @@ class Calibration:
         def grid(columns: list[Density]) -> EntropyGrid:
             # feedback makes up for the errors of plain cells
             steps, fitted = 2.0**exponent * unit, parts.rounding == "nearest"
-            return EntropyGrid.of(steps, offsets, columns, fitted)
+            return EntropyGrid.of(steps, offsets, columns, fitted, parts.books)
 
-        columns = [densities(half, parts.smoothing) for half in halves]
+        told = shapes if parts.books == "shape" else own_shapes
+        columns = [told(half) for half in halves]
         for _ in range(30):
             plain = [grid(each) for each in columns]
             lengths: list[float] = []
@@ -182,7 +202,7 @@ class Calibration:
                 codes = tables.round(halves[other], upper, order)
                 if parts.rounding == "feedback":
                     seen = _met(halves[half], tables, upper, order)
-                    tables = grid(densities(seen, parts.smoothing))
+                    tables = grid(told(seen))
                 blocks = np.array_split(codes, min(_BLOCKS, len(codes)))
                 # the coder ends in a word
                 lengths += [tables.ideal_bits(block) + 32 / block.size for block in blocks]
@@ -193,9 +213,9 @@ class Calibration:
             low, high = (exponent, high) if spent > bits else (low, exponent)
             following = exponent + spent - bits
             exponent = following if low < following < high else (low + high) / 2
-        whole = grid(densities(rows, parts.smoothing))
+        whole = grid(told(rows))
         if parts.rounding == "feedback":
-            whole = grid(densities(_met(rows, whole, upper, order), parts.smoothing))
+            whole = grid(told(_met(rows, whole, upper, order)))
         return whole
 
 
@@ -241,22 +261,6 @@ def _one_book(rows: FloatArray, prices: FloatArray, bits: float, smoothing: floa
     weight = or_ones(prices)
     width = bandwidth(rows, weight, "auto" if smoothing else 0.0)
     centers = weighted_kmeans(rows, np.ones(len(rows)), weight, n_levels, width)
-    return IndexBooks.one(Codebook(at_least_two(centers)), rows.shape[1])
-
-
-def _shaped(columns: list[Density], bits: NDArray[np.int64]) -> IndexBooks:
-    """Gaussian Lloyd-Max codebooks, moved and stretched to each index's mean and deviation."""
-    centers = []
-    for column, each in zip(columns, bits, strict=True):
-        share = column.mass / column.mass.sum()
-        mean = float(share @ column.points)
-        spread = float(np.sqrt(share @ np.square(column.points - mean)))
-        centers.append(np.unique(mean + spread * _unit_centers(int(each))))
-    return IndexBooks.of(centers, "shape")
-
-
-@cache
-def _unit_centers(bits: int) -> FloatArray:
-    if bits == 0:
-        return np.zeros(1)
-    return design_lloyd_max(GaussianPair(0.0), 1 << bits)[0].centers
+    apart = np.diff(centers) > 1e-12 * np.abs(centers).max()  # else no threshold is between them
+    centers = at_least_two(centers[np.append(True, apart)])
+    return IndexBooks.one(Codebook(grained(centers)), rows.shape[1])

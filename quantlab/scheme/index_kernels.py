@@ -60,6 +60,18 @@ def lloyd_kernel(points, mass, total, first, n_levels, steps, centers):  # type:
 
 
 @kernel
+def ladder_kernel(points, mass, total, first, steps, errors):  # type: ignore[no-untyped-def]
+    # errors (b + 1,) gets what codebooks of 1, 2, .. 2^b levels leave; the rest as above
+    centers = np.empty(1 << (errors.size - 1))
+    for bits in range(errors.size):
+        levels = 1 << bits
+        if points.size <= levels:
+            errors[bits] = 0.0
+        else:
+            errors[bits] = lloyd_kernel(points, mass, total, first, levels, steps, centers)
+
+
+@kernel
 def cells_kernel(middle, running, moment, borders, mass, first):  # type: ignore[no-untyped-def]
     # middle (G + 1,): ends of bins, increasing; running, moment (G + 1,): what lies below each end,
     # mass even inside a bin; borders (count,) do not decrease, the last inf; mass, first (count,)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantlab import _threads
-from quantlab.scheme.books import Density
+from quantlab.scheme.books import TOLD, Density
 from quantlab.scheme.rounding import round_feedback_uniform
 
 FloatArray = NDArray[np.float64]
@@ -41,6 +41,8 @@ class EntropyGrid:
     borders : ndarray of float32, shape (sum of counts,), or None
         In steps: an entry belongs to the first integer whose border it does not exceed; the last
         border of each index is infinite. None: to the nearest integer.
+    kind : {"index", "shape"}
+        Whether tables are of each index's density, or of one for all, moved and stretched.
     """
 
     steps: FloatArray
@@ -50,10 +52,16 @@ class EntropyGrid:
     probabilities: NDArray[np.float32]
     shifts: NDArray[np.float32]
     borders: NDArray[np.float32] | None
+    kind: str = "index"
 
     @classmethod
     def of(
-        cls, steps: FloatArray, offsets: FloatArray, columns: list[Density], fitted: bool
+        cls,
+        steps: FloatArray,
+        offsets: FloatArray,
+        columns: list[Density],
+        fitted: bool,
+        kind: str = "index",
     ) -> EntropyGrid:
         r"""Tables from where the entries lie.
 
@@ -77,7 +85,7 @@ class EntropyGrid:
             for name in ("mass", "shifts", "borders")
         )
         least = np.array([table.least for table in made])
-        return cls(steps, offsets, least, counts, mass, shifts, borders if fitted else None)
+        return cls(steps, offsets, least, counts, mass, shifts, borders if fitted else None, kind)
 
     @property
     def bits_per_entry(self) -> None:
@@ -86,13 +94,14 @@ class EntropyGrid:
 
     @property
     def side_bytes(self) -> int:
-        """What decoding needs beside the codes.
+        """What decoding needs beside the codes: what tells steps, offsets and tables.
 
-        Step, offset and least integer, float32, and two bytes of an integer for its count and, if
-        cells do not stand for their middles, one for its shift.
+        Tables follow from densities that are told by few points: an index's own, or one for all
+        with a deviation an index. Step, offset, deviation and outermost points in float32, two
+        bytes for each point between.
         """
-        each = 3 if self.shifts.any() else 2
-        return 4 * 3 * self.steps.size + each * self.probabilities.size
+        k, told = self.steps.size, 8 + 2 * (TOLD - 2)
+        return 12 * k + told if self.kind == "shape" else (8 + told) * k
 
     def round(self, rows: NDArray, upper: FloatArray, order: NDArray[np.intp]) -> NDArray:
         """Integers int32 (m, k); see `round_feedback_uniform`."""
@@ -177,10 +186,10 @@ class EntropyGrid:
         }  # fmt: skip
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, NDArray]) -> EntropyGrid:
+    def from_tensors(cls, tensors: Mapping[str, NDArray], kind: str = "index") -> EntropyGrid:
         names = ("steps", "offsets", "least", "counts", "probabilities", "shifts")
         own = {name: tensors[name] for name in names}
-        return cls(**own, borders=tensors.get("borders"))
+        return cls(**own, borders=tensors.get("borders"), kind=kind)
 
 
 @dataclass(frozen=True, eq=False)

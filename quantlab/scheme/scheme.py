@@ -38,7 +38,10 @@ _LAYOUT = (
     "inverse. probabilities, shifts, borders: one table an index, one behind the other, counts[l] "
     "integers from least[l]; 1e-4 is left for an escape. mean, spread, prices, error: of the rows "
     "that codebooks were fitted to; coded rows that lie elsewhere bring shift and stretch, by "
-    "which centers[l] and thresholds[l] become mean[l] + shift[l] + stretch[l] (each - mean[l])."
+    "which centers[l] and thresholds[l] become mean[l] + shift[l] + stretch[l] (each - mean[l]). "
+    "spare0.*, spare1.*, ... are coders of their own for the same rows: the one with the least sum "
+    "of (row's error) moment (row's error)^T, or where alike is 1 the least error of rows times "
+    "rows transposed, codes them; that of the first taken margin times."
 )
 
 

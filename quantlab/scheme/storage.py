@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from quantlab._files import whole_file
 from quantlab.scheme.books import IndexBooks
-from quantlab.scheme.coder import USUAL, Coder
+from quantlab.scheme.coder import USUAL, Coder, spare_tensors
 
 FORMAT = "quantlab.scheme_matrix.v1"
 KINDS = ("matrix", "index", "shape")
@@ -52,6 +53,15 @@ def coder_of(tensors: Mapping[str, NDArray], kind: str) -> Coder:
         _require(kind in KINDS, f"books must be one of {KINDS}; got {kind!r}")
         _check_books(tensors, k)
         _check_usual(tensors, k)
+    spares = spare_tensors(tensors)
+    _require(bool(spares) == ("moment" in tensors), "spares and the moment go together")
+    if spares:
+        _finite(_tensor(tensors, "moment", "f", 2), "moment", (k, k))
+        _finite(_tensor(tensors, "margin", "f", 1), "margin", (1,))
+        _require(_tensor(tensors, "alike", "i", 1).shape == (1,), "alike is one number")
+    for spare in spares:
+        coder_of(spare, "matrix")
+        _require(len(spare["upper"]) == k and "moment" not in spare, "a spare has the same k")
     return Coder.from_tensors(tensors, kind)
 
 
@@ -127,13 +137,15 @@ def write(path: str | Path, coded: Any) -> None:
     from safetensors.numpy import save_file
 
     encoding = ("upper", "order", *USUAL)
-    held = {name: t for name, t in coded.coder.tensors().items() if name not in encoding}
+    coder = replace(coded.coder, spares=None)
+    held = {name: t for name, t in coder.tensors().items() if name not in encoding}
     if coded.payload is None:
-        held["codes"], books = coded.packed, coded.coder.books.kind
+        held["codes"] = coded.packed
     else:
-        held["payload"], books = coded.payload, "index"
+        held["payload"] = coded.payload
     header = {
-        "format": FORMAT, "layout": _LAYOUT, "operand": coded.operand, "books": books,
+        "format": FORMAT, "layout": _LAYOUT, "operand": coded.operand,
+        "books": coded.coder.books.kind,
         "shape": json.dumps([len(coded.codes), coded.coder.inner_dim]),
     }  # fmt: skip
     with whole_file(path) as beside:
