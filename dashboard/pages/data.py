@@ -219,7 +219,7 @@ class DataPage:
         self.mode.value, self.transpose.value = TWO, False
         self._hold(
             {"A": Contents({"A": a}, {}), "B": Contents({"B": b}, {})},
-            f"{escape(one.sentence)} Source: {escape(one.source)}; {escape(one.licence)}.",
+            f"{escape(one.title)}. Source: {escape(one.source)}; {escape(one.licence)}.",
             one,
         )
 
@@ -301,10 +301,11 @@ class DataPage:
         (m, k), n = self.pair.a.shape, self.pair.b.shape[1]
         gaussian = self.pair.gaussian()
         side = "past" if abs(gaussian.rho) > CRITICAL_RHO else "below"
+        about = "" if self.held_out is None or not self.problem else self.problem.sentence
         self.look_text.text = (
-            f"A is {m:,} × {k:,} and B {k:,} × {n:,}. <b>ρ = {decimal(gaussian.rho, 3)}</b>, "
-            f"{side} the transition at 1/√3; σ of A {gaussian.sigma_x:.4g}, "
-            f"of B {gaussian.sigma_y:.4g}."
+            f"{escape(about)} A is {m:,} × {k:,} and B {k:,} × {n:,}. "
+            f"<b>ρ = {decimal(gaussian.rho, 3)}</b>, {side} the transition at 1/√3; "
+            f"σ of A {gaussian.sigma_x:.4g}, of B {gaussian.sigma_y:.4g}."
         )
         self.map.mark(gaussian.rho)
         job = partial(read_law, self.pair, held_out=self.held_out)
@@ -338,7 +339,7 @@ class DataPage:
         )
         self.verdict.text = answer.sentence
         if self.problem is not None and self.held_out is not None:
-            self.verdict.text += f" Why: {escape(self.problem.why)}"
+            self.verdict.text += f"<br>Why: {escape(self.problem.why)}"
         rows = "".join(
             f"<tr data-design='{escape(row.design)}' data-nmse='{row.measured_nmse!r}'>"
             f"<th scope='row'>{escape(NAMES.get(row.design, row.design))}</th>"
