@@ -27,7 +27,7 @@ lab: $(VENV)/.lab
 
 test: $(VENV)/.test
 	$(BIN)/python tests/browser/chromium.py
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 site: $(VENV)/.docs
 	$(BIN)/python website/build.py

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
 
 
 def _has_cuda() -> bool:
@@ -31,3 +34,14 @@ collect_ignore = (
         "quantlab/gemm/cuda/launch.py",
     ]
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: workers take whole files in this order, and end with short ones."""
+    tests = Path(__file__).parent / "tests"
+    first = [tests / "browser", tests / "test_notebooks.py", tests / "dashboard"]
+
+    def rank(item: pytest.Item) -> int:
+        return next((i for i, p in enumerate(first) if item.path.is_relative_to(p)), len(first))
+
+    items.sort(key=rank)
