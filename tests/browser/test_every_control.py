@@ -30,8 +30,9 @@ sys.exit(main())
 #: Keeps what a page saves: Chromium ends a page's tenth download.
 _KEEP = """() => {
     window.kept = [];
-    HTMLAnchorElement.prototype.click = async function () {
-        kept.push({name: this.download, size: (await (await fetch(this.href)).blob()).size});
+    const size = async (address) => (await (await fetch(address)).blob()).size;
+    HTMLAnchorElement.prototype.click = function () {
+        kept.push(size(this.href).then((size) => ({name: this.download, size})));
     };
 }"""
 
@@ -197,11 +198,11 @@ def save_pictures(page: Page) -> None:
         use(page, "button", control)
     page.evaluate(_KEEP)
     for control in saves:
-        page.evaluate("kept.length = 0")
+        page.evaluate("window.kept = []")
         named(page, "button", control).press("Enter")
         page.wait_for_function("kept.length > 0")
         kind = control.rpartition(" ")[2].lower()
-        for kept in page.evaluate("kept"):
+        for kept in page.evaluate("Promise.all(kept)"):
             assert kept["name"].endswith(f".{kind}"), control
             assert kept["size"] > 0, control
     page.evaluate("() => { delete HTMLAnchorElement.prototype.click }")
