@@ -34,6 +34,8 @@ def figures() -> dict[str, str]:
         "scheme_table": _scheme_table(),
         "scheme_seconds_fixed": f"{_mean_of_heads('seconds', 4, 'fixed'):.1f}",
         "scheme_seconds_entropy": f"{_mean_of_heads('seconds', 4, 'entropy'):.1f}",
+        "scheme_side_fixed": f"{_mean_of_heads('with_side', 4, 'fixed'):.2f}",
+        "scheme_side_entropy": f"{_mean_of_heads('with_side', 4, 'entropy'):.2f}",
         "bilinear_16_ms": f"{ms['design_bilinear K=16 k=256 rho=0.8']:.0f}",
         "bilinear_64_ms": f"{ms['design_bilinear K=64 k=256 rho=0.8']:.0f}",
         "feedback_ms": f"{1e3 * time['feedback']:.0f}",

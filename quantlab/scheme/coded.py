@@ -146,7 +146,10 @@ class SchemeMatrix(CodedOperand):
         .. math:: \hat C = (\hat A T) (T^{-1} \hat B)
 
         in the scheme's basis where both factors are coded by one scheme, else decoded. Codebooks
-        that all indices share are multiplied as `matmul` does, on integers; others are decoded.
+        that all indices share are multiplied as `matmul` does, on integers: bytes where their grid
+        adds under 0.2 % to the codes' error, else words. Others are decoded for numpy's BLAS:
+        indices of one width still have levels of their own, and a grid of bytes for all of them
+        would add 8 % to the error at 4 bits on the shipped heads, and double it at 6.
 
         Parameters
         ----------

@@ -174,7 +174,7 @@ def design_scheme(
         parts = min(able, key=lambda each: tried[each].cost(size))
     coders = _coders(whole, parts, both, most_bits)
     (x, y), gain, predicted = _with_gain(whole, parts, coders)
-    alike = None not in both and np.array_equal(data.a, data.b.T)
+    alike = None not in both and whole.alike
     reach = np.inf if alike else _DECIDED  # an encoder of A = B^T can tell for sure
     plain = [
         each
@@ -308,6 +308,9 @@ def _candidates(
 def _coders(
     data: Calibration, parts: Parts, bits: tuple[float | None, float | None], most_bits: int
 ) -> Coders:
+    if data.alike and parts.basis == "none" and None is not bits[0] == bits[1]:
+        one = data.fit(parts, 0, bits[0], most_bits)
+        return one, one
     x, y = (
         None if rate is None else data.fit(parts, which, rate, most_bits)
         for which, rate in enumerate(bits)
@@ -390,10 +393,13 @@ def _errors(
                 made = _with_gain(data, parts, made)[0]
             error = 0.0
             for both in exact:
-                coded = [
-                    rows if coder is None else _coded(coder, rows)
-                    for rows, coder in zip(both, made, strict=True)
-                ]
+                if (one := made[0]) is not None and one is made[1] and np.array_equal(*both):
+                    coded = [_coded(one, both[0])] * 2
+                else:
+                    coded = [
+                        rows if coder is None else _coded(coder, rows)
+                        for rows, coder in zip(both, made, strict=True)
+                    ]
                 error += product_error(*both, *coded)
             trial.errors.append(error / energy if energy else error)
             trial.side_bytes = sum(coder.side_bytes for coder in made if coder is not None)

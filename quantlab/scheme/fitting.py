@@ -64,6 +64,8 @@ class Calibration:
 
     def __init__(self, pair: EmpiricalPair) -> None:
         self.pair = pair
+        #: A = B^T: both operands are coded alike.
+        self.alike = np.array_equal(pair.a, pair.b.T)
         self._sides: dict[str, tuple[Side, Side]] = {}
         self._densities: dict[tuple[str, int, float], list[Density]] = {}
         self._plain: dict[tuple[str, int, float, float], IndexBooks] = {}

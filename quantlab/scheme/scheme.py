@@ -135,7 +135,8 @@ class Scheme:
 
         Where they lie elsewhere than those that the scheme was fitted to (a trend, another scale)
         codebooks are moved for all of them together, if that pays; the numbers that say so count
-        in `bits_per_entry`. See `Coder.code`.
+        in `bits_per_entry`. Plainer codebooks that the scheme keeps as spares take over where all
+        of them together lose less by those. See `Coder.code`.
 
         Parameters
         ----------
