@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import cache
 from html import escape
 from importlib import import_module
 from typing import Any
@@ -13,7 +14,7 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.document import Document
 from bokeh.events import DocumentReady
-from bokeh.models import CustomJS
+from bokeh.models import CustomJS, Div
 from panel.io.document import _WRITE_MSGS, schedule_write_events, unlocked
 from panel.io.state import set_curdoc
 from panel.links import Callback
@@ -41,14 +42,32 @@ for (const kind of ["keydown", "keyup"])
     if (space === (kind === "keyup")) at.click();
   });
 """
-#: Pictures read by pointer or keys, and what is dragged in them.
-_POINTER = "{" + browser.read("pointer.js") + "}"
+#: Layouts that are local; pictures read by pointer or keys, and what is dragged in them; files that
+#: are dropped; keys for a lecture.
+_SCRIPTS = ("layout.js", "pointer.js", "drop.js", "keys.js")
+#: Pages that are not open keep their layout and cost nothing; the first one fits a wide window.
+_SLOTS = """
+.away { content-visibility: hidden; visibility: hidden; height: 0 !important; overflow: hidden; }
+@media (min-width: 1101px) {
+  .density:not(.away) { flex: 1 0 auto; }
+}
+"""
+#: A page that is there already is shown before the server knows; a new one when it comes.
+_OPEN = """
+const name = names[source.active], slots = {%s}, view = (model) => Bokeh.index.find_one(model);
+if (slots[name].children.length) {
+  for (const [key, slot] of Object.entries(slots))
+    view(slot)?.el.classList.toggle("away", key !== name);
+  view(page)?.el.classList.toggle("alone", alone.includes(name));
+  view(page)?.el.classList.toggle("wall", name === "density");
+}
+"""
 #: Seconds after a change until it is looked whether all of it has been sent.
 _LEFT_BEHIND = 0.02
 #: Controls that change more than what a slider moves.
 RARE = {
     "page", "hide", "source", "law", "layer", "head", "operand", "rounding", "designs", "linked",
-    "own_x",
+    "own_x", "keep",
 }  # fmt: skip
 #: page -> its module and class, imported on the first visit.
 _PAGES = {
@@ -89,11 +108,17 @@ class Session:
         self.connection = Connection(self.state, self.controls.setting)
         self.background.when_settled(self.connection.settled)
         self.toolbar = Toolbar(self.state, self.deliver)
+        self.keys = Div(text="", visible=False, name="keys")  # "WORD COUNT", from the browser
+        self.keys.on_change("text", lambda _, old, new: self._pressed(new.split(" ")[0]))
         self.notice = text("", "notice", "notice")
         self.notice.styles = {"grid-area": "notice"}
         self.notice.tags = [self.connection.belongs]  # a model is synchronised if another holds it
         self._pages: dict[str, Page] = {}
-        self._slots = {name: pn.Column(sizing_mode="stretch_width", margin=0) for name in PAGES}
+        self._page: pn.Column | None = None
+        self._slots = {
+            name: pn.Column(css_classes=[name, "away"], sizing_mode="stretch_width", margin=0)
+            for name in PAGES
+        }
         self.tabs = pmui.Tabs(
             *((title, pn.Spacer(height=0, margin=0)) for title in PAGES.values()),
             sx=TABS_STYLE, margin=0,
@@ -106,8 +131,8 @@ class Session:
     def page(self) -> pn.viewable.Viewable:
         """All of it: the tabs, the controls beside the open tab."""
         content = pn.Column(
-            *self._slots.values(), styles={"grid-area": "content"}, sizing_mode="stretch_width",
-            margin=0,
+            *self._slots.values(), css_classes=["content"], stylesheets=[_SLOTS],
+            sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         bar = pn.Row(
             self.tabs, pn.Row(*self.toolbar.tools(), margin=0), css_classes=["bar"],
@@ -116,11 +141,13 @@ class Session:
         page = pn.Column(
             pn.pane.Bokeh(self.notice, margin=0), bar, self.toolbar.tour,
             *self.controls.panels(), content, pn.pane.Bokeh(self.toolbar.address.model, margin=0),
-            self.toolbar.dialog,
+            pn.pane.Bokeh(self.keys, margin=0), self.toolbar.dialog,
             css_classes=self._classes(), stylesheets=[CSS], sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
-        self.state.param.watch(
-            lambda _: page.param.update(css_classes=self._classes()), ["theme", "page"]
+        self._page = page
+        self.tabs.jscallback(
+            args={"names": list(PAGES), "alone": OWN_CONTROLS, "page": page, **self._slots},
+            active=_OPEN % ", ".join(PAGES),
         )
         self.on_end(lambda: _forget_callbacks(page))
         return page
@@ -176,6 +203,15 @@ class Session:
         with self.toolbar.address.entry():
             self.state.page = list(PAGES)[event.new]
 
+    def _pressed(self, word: str) -> None:
+        stop = self.state.tour
+        if word == "keep":
+            self.state.param.update(keep=self.state.setting())
+        elif word == "clear":
+            self.state.param.update(keep="")
+        elif stop and word in ("next", "back"):
+            self.toolbar.go(stop + 1 if word == "next" else max(1, stop - 1))
+
     def _moved(self, *events: Any) -> None:
         """Answer all moves that come together once, and with the document locked."""
         first = not self._pending
@@ -198,6 +234,8 @@ class Session:
             self._turn()
         elif asks:
             self._pages[self.state.page].refresh()
+        if self._page is not None:  # with the slots: none is seen at another's width
+            self._page.css_classes = self._classes()
         if "theme" in moved:
             self._paint(*self._slots.values())
         if not self.background.awaited:
@@ -209,7 +247,7 @@ class Session:
         self.tabs.active = list(PAGES).index(name)
         self.tabs.visible = "tabs" not in self.state.hide
         for key, slot in self._slots.items():
-            slot.visible = key == name
+            slot.css_classes = [key] if key == name else [key, "away"]
         if name in self._pages:
             self._pages[name].refresh()
             return
@@ -224,12 +262,20 @@ class Session:
         self._slots[name].append(view)
 
     def _classes(self) -> list[str]:
-        classes = {"dark": self.state.theme == "dark", "alone": self.state.page in OWN_CONTROLS}
+        classes = {
+            "dark": self.state.theme == "dark", "alone": self.state.page in OWN_CONTROLS,
+            "wall": self.state.page == "density",
+        }  # fmt: skip
         return ["page", *(name for name, holds in classes.items() if holds)]
 
     def _paint(self, *views: pn.viewable.Viewable) -> None:
         panes = [pane for view in views for pane in view.select(pn.pane.Bokeh)]
         paint([pane.object for pane in panes], self.state.theme == "dark")
+
+
+@cache
+def _scripts() -> str:
+    return "".join("{" + browser.read(name) + "}" for name in _SCRIPTS)
 
 
 def _forget_callbacks(page: pn.viewable.Viewable) -> None:
@@ -262,7 +308,7 @@ def _document() -> pmui.Page:
     session.toolbar.address.follow(pn.state.curdoc)
     if pn.state.curdoc is not None:
         _SESSIONS[pn.state.curdoc] = session
-        pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS + _POINTER))
+        pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS + _scripts()))
         pn.state.curdoc.js_on_event(DocumentReady, session.connection.script())
     page = pmui.Page(
         title=TITLE, main=[session.page()], dark_theme=state.theme == "dark", busy_indicator=None,

@@ -117,6 +117,18 @@ class Request:
         """The numbers of levels, as a sentence names them."""
         return f"K = {self.k_x}" + ("" if self.k_x == self.k_y else f" and {self.k_y}")
 
+    @property
+    def words(self) -> str:
+        """The whole setting, as a sentence names it."""
+        problem = self.problem
+        if problem.source == ATTENTION:
+            return f"layer {problem.layer}, head {problem.head}, {self.levels}"
+        law = "" if problem.gaussian else f"{LAWS[problem.family]}, "
+        law += f"ν = {problem.nu:g}, " if problem.family == STUDENT_T else ""
+        rho = f"{problem.rho:.4g}".replace("-", "−")
+        words = f"{law}ρ = {rho}, {self.levels}, k = {problem.inner_dim:,}, seed {problem.seed}"
+        return words + (", with feedback" if problem.fed_back else "")
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -143,6 +155,15 @@ class Centers(param.List):
             2 <= len(val) <= OWN_LEVELS and increasing and np.all(np.abs(val) <= LIMIT)
         ):
             raise ValueError(expected(self))
+
+
+class Kept(param.String):
+    """Another setting to compare with, as a link holds it: "rho:0.9,k_x:8"; empty: none."""
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        if val:
+            kept_values(val)
 
 
 class DashboardState(param.Parameterized):
@@ -207,6 +228,9 @@ class DashboardState(param.Parameterized):
         False, label="Beat the optimum", doc="Hide the optimum's centres until one gives up"
     )
     seed = param.Integer(0, bounds=(0, 2**31 - 1), label="Seed", doc="Seed of the samples")
+    keep = Kept(
+        "", label="Kept setting", doc="A setting whose results stand beside the present ones"
+    )
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
@@ -275,17 +299,33 @@ class DashboardState(param.Parameterized):
 
     def query(self, **values: Any) -> str:
         """The link that brings this state back: what differs from the defaults."""
+        changed = self._changed(**values)
+        return "?" + urlencode(changed, safe=",:") if changed else ""
+
+    def setting(self) -> str:
+        """The present setting, as `keep` holds it."""
+        changed = self._changed()
+        return ",".join(f"{n}:{changed[n]}" for n in SETTING if n in changed) or _DEFAULTS
+
+    def kept_request(self) -> Request | None:
+        """The kept setting, with the present choice of designs; None where none is kept."""
+        if not self.keep:
+            return None
+        kept = _kept_state(self.keep)
+        kept.designs = self.designs
+        return kept.request()
+
+    def _changed(self, **values: Any) -> dict[str, str]:
         present = {name: getattr(self, name) for name in CONTROLS} | values
         if self.heads:  # the head's own
             present["rho"] = self.param.rho.default
         if self.linked:
             present["k_y"] = self.param.k_y.default
-        changed = {
+        return {
             name: _text(value)
             for name, value in present.items()
             if value != self.param[name].default
         }
-        return "?" + urlencode(changed, safe=",") if changed else ""
 
     def request(self) -> Request:
         """The present setting, rounded so that equal pictures share one measurement."""
@@ -357,13 +397,20 @@ CONTROLS = (
     "own_y",
     "beat",
     "seed",
+    "keep",
     "theme",
     "tour",
     "predict",
     "hide",
 )
 #: What belongs to the viewer or the lesson: a reset, a preset or a stop of the tour leaves it.
-KEPT = ("theme", "tour", "predict", "hide")  # fmt: skip
+KEPT = ("keep", "theme", "tour", "predict", "hide")
+#: What makes a setting, and the text of the one without changes.
+SETTING = (
+    "source", "law", "nu", "rho", "k_x", "k_y", "linked", "inner_dim", "layer", "head", "rounding",
+    "seed",
+)  # fmt: skip
+_DEFAULTS = "defaults"
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -385,6 +432,32 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name}: {error}; got {value!r}") from None
     return dict(values)
+
+
+def kept_values(text: str) -> dict[str, Any]:
+    """Values of a kept setting's controls; ValueError says what was expected.
+
+    Examples
+    --------
+    >>> kept_values("rho:0.9,k_x:8")
+    {'rho': 0.9, 'k_x': 8}
+    """
+    if text == _DEFAULTS:
+        return {}
+    values = {}
+    for part in text.split(","):
+        name, _, value = part.partition(":")
+        if name not in SETTING:
+            raise ValueError("expected NAME:VALUE of the setting's controls, with commas between")
+        values[name] = _parse(DashboardState.param[name], value)
+    return values
+
+
+@lru_cache(maxsize=64)
+def _kept_state(text: str) -> DashboardState:
+    state = DashboardState()
+    state.reset(**kept_values(text))
+    return state
 
 
 def _text(value: Any) -> str:
@@ -411,6 +484,9 @@ def _parse(parameter: param.Parameter, text: str) -> Any:
             raise ValueError(expected(parameter)) from None
         parameter._validate(centers)
         return centers
+    if isinstance(parameter, Kept):
+        kept_values(text)
+        return text
     if isinstance(parameter, param.Selector):
         named = {str(value): value for value in parameter.objects}
         if text not in named:

@@ -58,10 +58,11 @@ export function render({model, el}) {
   const say = (words) => { $(".said").textContent = words; };
 
   // picture -------------------------------------------------------------------------------------
-  const parts = {cells: {x: [], y: []}, handles: {x: [], y: []}, marks: make("path")};
+  const parts = {cells: {x: [], y: []}, handles: {x: [], y: []}, marks: make("path"), ghosts: make("path")};
   const background = make("g"), pdf = make("path", background), grid = make("g", background);
   pdf.setAttribute("class", "pdf");
   parts.marks.setAttribute("class", "marks");
+  parts.ghosts.setAttribute("class", "ghosts");
 
   function pool(items, count, create) {
     while (items.length < count) items.push(create(items.length));
@@ -112,7 +113,9 @@ export function render({model, el}) {
     const optimum = model.beat ? null : known();
     const mark = (u, end) => `M${place(u).toFixed(1)} ${end - 9}v9`;
     parts.marks.setAttribute("d", optimum ? [...optimum.x.map((u) => mark(u, HEIGHT + ROW)), ...(together ? [] : optimum.y.map((u) => mark(u, height())))].join("") : "");
-    svg.append(parts.marks);
+    const {ghost} = model, pale = (u, end) => `M${place(u).toFixed(1)} ${end - ROW}v9`;
+    parts.ghosts.setAttribute("d", ghost.x ? [...ghost.x.map((u) => pale(u, HEIGHT + ROW)), ...(together ? [] : ghost.y.map((u) => pale(u, height())))].join("") : "");
+    svg.append(parts.marks, parts.ghosts);
     showRemove();
   }
 
@@ -341,6 +344,7 @@ export function render({model, el}) {
   model.on("pdf", layout);
   model.on("optimum", () => (held === null ? fit() : changed()));
   model.on("beat", changed);
+  model.on("ghost", draw);
   model.on("answer", () => {
     answered();
     const {answer} = model;

@@ -25,6 +25,7 @@ from ..parts.wording import decimal, scientific
 from ..state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels
+from ..work.stored import Wins, provenance, stored_wins
 from . import Session
 from .ladder import Ladder, climb
 
@@ -38,6 +39,12 @@ _NAMES = {
         "mxfp4", "nvfp4", "int4_g32", "q4_0", "iq4_nl", "mxfp6_e2m3", "q6_k", "mxfp8_e4m3", "q8_0",
     )},
 }  # fmt: skip
+_HOW = (
+    "12 calibration and 6 held-out sequences a head. Balanced: in another basis of the 32 "
+    "dimensions, which the projections of queries and keys absorb (quantlab.balance). "
+    "MX, NV, INT and Q formats have scales of each query and key beside the codes' bits. "
+    "Scheme: basis, bits an index and rounding as quantlab.design_scheme chooses them."
+)
 _RIVALS = tuple(name for name in _NAMES if name != "bilinear")
 
 
@@ -64,7 +71,8 @@ class AttentionPage:
         )  # fmt: skip
         self.ladder = Ladder()
         self._climbed: tuple[int, int, int] | None = None
-        self.bits.param.watch(lambda _: self.deliver(self._climb), "value")
+        self._counted = False
+        self.bits.param.watch(lambda _: self.deliver(self._other_bits), "value")
         self.count = pmui.Button(label="Count the wins", variant="contained", margin=(8, 0, 4, 0))
         self.count.on_click(lambda _: self.deliver(self._count))
         self.map.selected.on_change("indices", self._pick)
@@ -93,6 +101,7 @@ class AttentionPage:
         """The map once, the chosen head's logits on every move."""
         if not self.map.data["rho"]:
             self._draw_map()
+            self._show_stored()
         layer, head = self.state.layer, self.state.head
         self.chosen.data = {"layer": [layer], "head": [head]}
         rho = attention(layer, head).pair.gaussian().rho
@@ -108,6 +117,10 @@ class AttentionPage:
         self.background.run("logits", partial(_logits, request),
                             partial(self._show_logits, request), self._failed)  # fmt: skip
         self._climb()
+
+    def _other_bits(self) -> None:
+        self._climb()
+        self._show_stored()
 
     def _climb(self) -> None:
         if self.state.heads and self.state.awaits_guess:
@@ -179,41 +192,45 @@ class AttentionPage:
     def _count(self) -> None:
         self.count.disabled = True
         self.status.text = "Coding all 72 heads with every design; about half a minute …"
-        self.background.run("wins", partial(_table, self.bits.value), self._show_wins,
+        self.background.run("wins", partial(win_table, self.bits.value), self._show_wins,
                             self._failed, cause="button")  # fmt: skip
 
     def _show_wins(self, table: AttentionTable) -> None:
         self.count.disabled = False
-        names = sorted(table.nmse, key=lambda name: float(table.nmse[name].mean()))
-        of = len(table.heads)
+        self._counted = True
+        self._write_wins(Wins.of(table))
+        self.status.text = _HOW
+
+    def _show_stored(self) -> None:
+        """Stored wins at the bits chosen, until the server has counted some."""
+        wins = None if self._counted else stored_wins(self.bits.value)
+        if wins is not None:
+            self._write_wins(wins)
+            self.status.text = f"<b>{provenance()}.</b> {_HOW}"
+
+    def _write_wins(self, table: Wins) -> None:
+        names, of = table.names, table.heads
         head = "".join(f"<th scope='col'>{escape(_NAMES[name])}</th>" for name in names)
         rows = "".join(
             f"<tr><th scope='row'>{escape(_NAMES[a])}</th>"
             + "".join(
                 "<td class='none'>·</td>" if a == b else f"<td data-wins='{a} {b}' "
-                f"style='background:color-mix(in srgb, #0072b2 {55 * table.wins(a, b) / of:.0f}%,"
-                f" transparent)'>{table.wins(a, b)}</td>"
-                for b in names
+                f"style='background:color-mix(in srgb, #0072b2 {55 * won / of:.0f}%,"
+                f" transparent)'>{won}</td>"
+                for b, won in zip(names, row, strict=True)
             )
             + "</tr>"
-            for a in names
+            for a, row in zip(names, table.wins, strict=True)
         )  # fmt: skip
         self.wins.text = scrolling(
             "Win rates",
             f"<table class='wins'><thead><tr><th scope='col'>wins of ↓ over →</th>{head}</tr>"
             f"</thead><tbody>{rows}</tbody></table>",
         )
-        best, second = names[:2]
         self.wins_text.text = (
-            f"At {table.bits} bits <b>{_NAMES[best]}</b> has the least mean error; it beats "
-            f"{_NAMES[second]} on {table.wins(best, second)} of {of} heads, on sequences that it "
+            f"At {table.bits} bits <b>{_NAMES[names[0]]}</b> has the least mean error; it beats "
+            f"{_NAMES[names[1]]} on {table.wins[0][1]} of {of} heads, on sequences that it "
             "was not calibrated on."
-        )
-        self.status.text = (
-            "12 calibration and 6 held-out sequences a head. Balanced: in another basis of the 32 "
-            "dimensions, which the projections of queries and keys absorb (quantlab.balance). "
-            "MX, NV, INT and Q formats have scales of each query and key beside the codes' bits. "
-            "Scheme: basis, bits an index and rounding as quantlab.design_scheme chooses them."
         )
 
     def _map_figure(self) -> figure:
@@ -255,7 +272,8 @@ def _wins(bits: int) -> AttentionTable:
     return attention_errors(bits, designs=_RIVALS)
 
 
-def _table(bits: int, task: Task) -> AttentionTable:
+def win_table(bits: int, task: Task) -> AttentionTable:
+    """Every design's errors on every head, counted once a server."""
     return _wins(bits)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,7 @@ class Made:
     operand: Operand
     books: Books
     trace: np.ndarray | None = None
+    kept: tuple[np.ndarray, ...] | None = None
 
     @property
     def label(self) -> str:
@@ -121,6 +123,7 @@ class CodebooksPage:
         )
         self.centers = ColumnDataSource({"u": [], "row": []}, name="codebook_centers")
         self.own_centers = ColumnDataSource({"u": [], "row": []}, name="own_centers")
+        self.ghost = ColumnDataSource({"u": [], "row": [], "step": []}, name="ghost_centers")
         self.pdf = ColumnDataSource({"u": [], "pdf": []}, name="codebook_pdf")
         self.trace = ColumnDataSource({"step": [], "u": []}, name="lloyd_trace")
         self.now = browser_source("lloyd_now", "u", "step")
@@ -213,8 +216,10 @@ class CodebooksPage:
         own = (tuple(self.state.own_x), tuple(self.state.own_y))
         self._show_own(request, own)
         self.background.run(
-            "books", partial(_make, request, self._chosen(), self.state.operand, own), self._show,
-            self._failed,
+            "books",
+            partial(_make, request, self._chosen(), self.state.operand, own,
+                    self.state.kept_request()),
+            self._show, self._failed,
         )  # fmt: skip
 
     def _chosen(self) -> str:
@@ -306,7 +311,15 @@ class CodebooksPage:
     def _failed(self, why: str) -> None:
         """No codebooks: nothing of the last ones stays."""
         self.background.cancel("own")
-        for source in (self.cells, self.centers, self.own_centers, self.pdf, self.now, self.trace):
+        for source in (
+            self.cells,
+            self.centers,
+            self.ghost,
+            self.own_centers,
+            self.pdf,
+            self.now,
+            self.trace,
+        ):
             source.data = {column: [] for column in source.column_names}
         self.sentence.text = f'<span class="problem">{escape(why)}.</span>'
         self.table.text = self.trace_text.text = self.status.text = self.python.value = ""
@@ -332,16 +345,25 @@ class CodebooksPage:
         grid_u = np.linspace(-REACH, REACH, 241)
         self.pdf.data = {"u": grid_u, "pdf": pair.pdf(grid_u * sigma, made.operand) * sigma}
         self.python.value = to_python(made.books)
+        kept: np.ndarray = np.empty(0) if made.kept is None else made.kept[made.operand == "y"]
+        self.ghost.data = {"u": kept, "row": [0.2] * len(kept), "step": [_STEPS] * len(kept)}
+        self.board.ghost = {} if made.kept is None else {
+            operand: centers.tolist() for operand, centers in zip(OPERANDS, made.kept, strict=True)
+        }  # fmt: skip
+        columns = [
+            [_digits(c, sigma) for c in book.centers],
+            [*(_digits(x, sigma) for x in book.thresholds), "∞"],
+            *([[_digits(c, 1.0) + " σ" for c in kept]] if made.kept else []),
+        ]
         rows = "".join(
-            f"<tr><th scope='row'>{i}</th><td>{_digits(c, sigma)}</td><td>{border}</td></tr>"
-            for i, (c, border) in enumerate(
-                zip(book.centers, [*(_digits(x, sigma) for x in book.thresholds), "∞"], strict=True)
-            )
+            f"<tr><th scope='row'>{i}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+            for i, cells in enumerate(zip_longest(*columns, fillvalue=""))
         )
+        beside = "<th scope='col'>kept, centre</th>" if made.kept else ""
         self.table.text = scrolling(
             "Centres and thresholds",
             "<table><thead><tr><th scope='col'>code</th><th scope='col'>centre</th>"
-            "<th scope='col'>up to and including</th></tr></thead>"
+            f"<th scope='col'>up to and including</th>{beside}</tr></thead>"
             f"<tbody>{rows}</tbody></table>",
         )
         finest = float(np.min(np.diff(u)))
@@ -417,6 +439,8 @@ class CodebooksPage:
         plot.varea("u", 0, "pdf", source=self.pdf, fill_color=PDF)
         plot.scatter("u", "row", source=self.centers, marker="dash", angle=np.pi / 2, size=26,
                      line_color=BLUE, line_width=2.5)  # fmt: skip
+        plot.scatter("u", "row", source=self.ghost, marker="dash", angle=np.pi / 2, size=16,
+                     line_color=GREY, line_width=2)  # fmt: skip
         plot.scatter("u", "row", source=self.own_centers, marker="triangle", size=8,
                      fill_color=VERMILLION, line_color="white")  # fmt: skip
         ticks(plot.xaxis, range(-4, 5))
@@ -429,6 +453,8 @@ class CodebooksPage:
             y_range=Range1d(_STEPS, 0), name="trace",
         )  # fmt: skip
         plot.multi_line("u", "step", source=self.trace, line_color=GREY, line_width=1.5)
+        plot.scatter("u", "step", source=self.ghost, marker="dash", angle=np.pi / 2, size=14,
+                     line_color=BLUE, line_width=2)  # fmt: skip
         plot.scatter("u", "step", source=self.now, size=8, fill_color=DESIGN_STYLES["lloyd_max"][0],
                      line_color="white")  # fmt: skip
         plot.add_layout(self.here)
@@ -443,13 +469,19 @@ def _digits(value: float, sigma: float) -> str:
 
 
 def _make(
-    request: Request, design: str, operand: Operand, own: tuple[tuple[float, ...], ...], task: Task
-) -> Made:
+    request: Request, design: str, operand: Operand, own: tuple[tuple[float, ...], ...],
+    kept: Request | None, task: Task,
+) -> Made:  # fmt: skip
     if own[0]:
         made = Made(_OWN, request, operand, own_books(request.problem, *own))
     else:
         books = codebooks(request.problem, design, request.k_x, request.k_y)
         made = Made(design, request, operand, books)
+    if kept is not None and max(kept.k_x, kept.k_y) <= most_levels(kept.problem, design):
+        law = kept.problem.law()
+        found = codebooks(kept.problem, design, kept.k_x, kept.k_y)
+        ghost = tuple(b.centers / law.sigma(o) for b, o in zip(found, OPERANDS, strict=True))
+        made = replace(made, kept=ghost)
     books = made.books
     levels = books[operand == "y"].n_levels
     if levels > _TRACED or task.cancelled:

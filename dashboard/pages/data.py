@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -20,6 +20,7 @@ from quantlab import CRITICAL_RHO, EmpiricalPair, GaussianReading, encode
 from quantlab.data import Problem, problem
 from quantlab.files.codebooks import to_json
 from quantlab.files.uploads import KINDS, Contents, Matrix, enumeration, read_matrices, shown
+from quantlab.report import ReportRow
 
 from ..limits import LIMITS, MEGABYTE
 from ..parts.first_column import FirstColumn
@@ -40,8 +41,10 @@ from ..work.matrices import (
     read_law,
     report_csv,
 )
+from ..work.stored import Row, provenance, stored_example
 from . import Session
 
+_EXAMPLE = "<b>The shipped example</b>, until your own files come. "
 TWO, ONE = "Two files: A (m × k) and B (k × n)", "One file: its rows against its columns"
 
 
@@ -56,13 +59,14 @@ class DataPage:
         self.problem: Problem | None = None  # whose matrices these are
         self.held_out: tuple[Matrix, Matrix] | None = None
         self._pairing, self._news = False, ""
+        self._opened = self._example_shown = False
         self.mode = pmui.RadioBoxGroup(label="Input", options=[TWO, ONE], value=TWO)
         wide = {"sizing_mode": "stretch_width", "margin": (6, 0)}
         self.uploads = {
             name: UploadInput(
                 f"Choose {name}", taken=partial(self._later, partial(self._read, name)),
                 progress=partial(self._later, self._progress),
-                refused=partial(self._later, self._refused), **wide,
+                refused=partial(self._later, self._refused), tags=[f"file_{name}"], **wide,
             )
             for name in ("A", "B")
         }  # fmt: skip
@@ -124,7 +128,7 @@ class DataPage:
         promise = text(
             f"<h2>Your matrices</h2>{KINDS}, up to "
             f"{LIMITS.upload // MEGABYTE} MB each; never a pickle. They stay in this server’s "
-            "memory and are dropped when the page is closed.", "sentence",
+            "memory and are dropped when the page is closed. Drop one or two anywhere.", "sentence",
         )  # fmt: skip
         left = pn.Column(
             pn.Column(
@@ -155,7 +159,10 @@ class DataPage:
         return self.uploads[name], self.arrays[name], self.first_columns[name].view
 
     def refresh(self) -> None:
-        """The shared controls do not concern this page."""
+        """The shared controls do not concern this page; it opens on the shipped example."""
+        if not self._opened:
+            self._opened = True
+            self._example()
 
     def _later(self, show: Callable[..., None], *news: Any) -> None:
         self.deliver(partial(show, *news))
@@ -186,6 +193,10 @@ class DataPage:
             self._forget()
             self._failed(f"{label}: {sentence}.")
 
+        if self._example_shown:  # one's own matrix would be multiplied by the example's
+            self._example_shown = False
+            self.files.clear()
+            self._forget()
         self.status.text = f"Reading {escape(label)} …"
         job = partial(_reading, file, raw)
         self.background.run(f"read {name}", job, show, failed, cause="file")
@@ -205,6 +216,7 @@ class DataPage:
     def _example(self) -> None:
         a, b = attention(2, 6).data.calibration_pair()
         self.mode.value, self.transpose.value = TWO, False
+        self._example_shown = True
         self._hold(
             {"A": Contents({"queries": a}, {}), "B": Contents({"keys": b}, {})},
             "Queries and keys of one attention head, 12 sequences of a small encoder.",
@@ -214,6 +226,7 @@ class DataPage:
         """A problem of the gallery, as if its calibration part had been uploaded."""
         if not (name := TITLES[self.gallery.value]):
             return
+        self._example_shown = False
         one = problem(name)
         a, b = one.calibration
         self.mode.value, self.transpose.value = TWO, False
@@ -298,18 +311,23 @@ class DataPage:
     def _show_look(self, found: tuple[EmpiricalPair, Curves]) -> None:
         self.pair, self.look.data = found
         self.compare.disabled = False
+        mark = _EXAMPLE if self._example_shown else ""
         (m, k), n = self.pair.a.shape, self.pair.b.shape[1]
         gaussian = self.pair.gaussian()
         side = "past" if abs(gaussian.rho) > CRITICAL_RHO else "below"
         about = "" if self.held_out is None or not self.problem else self.problem.sentence
         self.look_text.text = (
-            f"{escape(about)} A is {m:,} × {k:,} and B {k:,} × {n:,}. "
+            f"{mark}{escape(about)} A is {m:,} × {k:,} and B {k:,} × {n:,}. "
             f"<b>ρ = {decimal(gaussian.rho, 3)}</b>, {side} the transition at 1/√3; "
             f"σ of A {gaussian.sigma_x:.4g}, of B {gaussian.sigma_y:.4g}."
         )
         self.map.mark(gaussian.rho)
         job = partial(read_law, self.pair, held_out=self.held_out)
         self.background.run("reading", job, self._show_reading, self._unread, cause="file")
+        if self._example_shown and self.mode.value == TWO:
+            bits, sentence, rows = stored_example()
+            self._write(f"{_EXAMPLE}{sentence}", rows)
+            self.status.text += f" The report at {bits} bits: {provenance().lower()}."
 
     def _unread(self, _: str) -> None:
         self.reading.text = ""
@@ -337,16 +355,21 @@ class DataPage:
             f"Compared at {answer.report.settings.get('bits', self.bits.value)} bits"
             + (", on the part held out." if self.held_out is not None else ".")
         )
-        self.verdict.text = answer.sentence
+        words = answer.sentence
         if self.problem is not None and self.held_out is not None:
-            self.verdict.text += f"<br>Why: {escape(self.problem.why)}"
+            words += f"<br>Why: {escape(self.problem.why)}"
+        self._write(words, answer.report.rows)
+
+    def _write(self, sentence: str, report: Iterable[Row | ReportRow]) -> None:
+        """The advice and the table of a report."""
+        self.verdict.text = sentence
         rows = "".join(
             f"<tr data-design='{escape(row.design)}' data-nmse='{row.measured_nmse!r}'>"
             f"<th scope='row'>{escape(NAMES.get(row.design, row.design))}</th>"
             f"<td>{row.n_levels[0]}</td><td>{row.bits_per_entry:.4g}</td>"
             f"<td>{_error(row.measured_nmse)}</td>"
             f"<td>{_error(row.nmse_with_gain)}</td><td>{_decibel(row.best_db)}</td></tr>"
-            for row in answer.report.rows
+            for row in report
         )
         self.table.text = scrolling(
             "Report of the designs",

@@ -69,6 +69,11 @@ class DensityPage:
         self.law_rug = ColumnDataSource({"u": [], "design": [], "colour": []}, name="law_rug")
         self.fork = ColumnDataSource({"rho": [], "u": []}, name="fork")
         self.ridge = ColumnDataSource({"share": []}, name="ridge")
+        self.ghost = ColumnDataSource({"u": [], "optimal": []}, name="ghost_curve")
+        self.ghost_peaks = ColumnDataSource({"rho": [], "u": []}, name="ghost_peaks")
+        self.ghost_rug = ColumnDataSource(
+            {c: [] for c in ("u", "y", "design", "colour")}, name="ghost_rug"
+        )
         self.rugs = {
             name: browser_source(f"rug_{name}", "u", "design")
             if name in BROWSER_DESIGNS
@@ -102,7 +107,7 @@ class DensityPage:
         moving = () if problem.gaussian or state.heads else (problem.rho, problem.nu)
         return (
             state.source, state.law, state.layer, state.head, state.operand,
-            state.shown_designs(), problem.rounding, *moving,
+            state.shown_designs(), problem.rounding, state.keep, *moving,
         )  # fmt: skip
 
     def refresh(self) -> None:
@@ -122,8 +127,10 @@ class DensityPage:
                 (ORANGE, "dashed", "plain MSE"),
                 (MUTED, "dotted", "weight w"),
                 (PDF, "area", "pdf f"),
+                *([(GREY, "line", "kept λ*")] if state.keep else []),
             ]
         )
+        self._draw_ghost()
         self.law.data = self._law_curves()
         peaks = self._law_peaks()
         optimal = PointDensity.optimal(problem.law(), rounding=problem.rounding)
@@ -134,6 +141,36 @@ class DensityPage:
             self._drawn = family, problem.rounding
             drawn = family, problem.nu, problem.rounding
             self.fork.data, self.ridge.data = fork(*drawn), ridge(*drawn)
+
+    def _draw_ghost(self) -> None:
+        """The kept setting's density and peaks; its centres come with its measured errors."""
+        kept = self.state.kept_request()
+        if kept is None:
+            self.show_kept({})
+            self.ghost.data, self.ghost_peaks.data = {"u": [], "optimal": []}, {"rho": [], "u": []}
+            return
+        problem, operand = kept.problem, self.state.operand
+        law, u = problem.law(), np.linspace(-REACH, REACH, 301)
+        optimal = PointDensity.optimal(law, operand, problem.rounding)
+        scale = law.sigma(operand) / optimal.scale
+        self.ghost.data = {"u": u, "optimal": optimal(u * scale) * scale}
+        peaks = law_peaks(law, problem.rounding)
+        self.ghost_peaks.data = {"rho": [problem.rho] * len(peaks), "u": list(peaks)}
+
+    def show_kept(self, points: dict[str, Point]) -> None:
+        """The kept setting's centres, below those of the present one."""
+        kept, operand = self.state.kept_request(), self.state.operand
+        rug: dict[str, list] = {c: [] for c in self.ghost_rug.column_names}
+        sigma = 1.0 if kept is None else kept.problem.law().sigma(operand)
+        for name, point in points.items():
+            if name in self.state.shown_designs():
+                centers = point.centers_x if operand == "x" else point.centers_y
+                rug["u"] += (centers / sigma).tolist()
+                rug["y"] += [(DESIGN_LABELS[name], -0.32)] * centers.size
+                rug["design"] += [DESIGN_LABELS[name]] * centers.size
+                rug["colour"] += [DESIGN_STYLES[name][0]] * centers.size
+        if rug != self.ghost_rug.data:
+            self.ghost_rug.data = rug
 
     def law_texts(self) -> list[str]:
         """The two sentences where the browser has none of its own."""
@@ -231,6 +268,7 @@ class DensityPage:
         plot.line("u", "plain", source=self.law, line_color=ORANGE, line_width=2,
                   line_dash="dashed")  # fmt: skip
         plot.line("u", "data", source=self.law, line_color=SKY, line_width=2)
+        plot.line("u", "optimal", source=self.ghost, line_color=GREY, line_width=2)
         for source, peaks in ((self.law, self.law_peaks), (self.curve, self.peaks)):
             plot.line("u", "optimal", source=source, line_color=BLUE, line_width=3.5)
             plot.scatter("u", "height", source=peaks, size=10, fill_color="white",
@@ -245,13 +283,15 @@ class DensityPage:
     def _rug_figure(self) -> figure:
         plot = plain_figure(
             "u = x / σ, standard deviations", "", height=122, x_range=self.density_figure.x_range,
-            y_range=self.rows, name="rug",
+            y_range=self.rows, name="rug", css_classes=["rug"],
         )  # fmt: skip
         for name, source in self.rugs.items():
             plot.scatter("u", "design", source=source, marker="dash", angle=np.pi / 2, size=9,
                          line_color=DESIGN_STYLES[name][0], line_width=2)  # fmt: skip
         plot.scatter("u", "design", source=self.law_rug, marker="dash", angle=np.pi / 2, size=9,
                      line_color="colour", line_width=2)  # fmt: skip
+        plot.scatter("u", "y", source=self.ghost_rug, marker="dash", angle=np.pi / 2, size=6,
+                     line_color="colour", line_alpha=0.5, line_width=2)  # fmt: skip
         ticks(plot.xaxis, range(-4, 5), ["−4", "−3", "−2", "−1", "0", "1", "2", "3", "4"])
         plot.ygrid.grid_line_color = None
         plot.yaxis.major_tick_line_color = plot.yaxis.axis_line_color = None
@@ -275,6 +315,8 @@ class DensityPage:
             )  # fmt: skip
         plot.multi_line(*fork(GAUSSIAN, 0.0).values(), line_color=GREY, line_width=3)
         plot.multi_line("rho", "u", source=self.fork, line_color=BLUE, line_width=3)
+        plot.scatter("rho", "u", source=self.ghost_peaks, size=11, fill_color=None,
+                     line_color=VERMILLION, line_width=2)  # fmt: skip
         for source in (self.branches, self.law_peaks):
             plot.scatter("rho", "u", source=source, size=13, fill_color=VERMILLION,
                          line_color="white", line_width=2)  # fmt: skip

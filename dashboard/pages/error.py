@@ -13,7 +13,7 @@ from quantlab import asymptotic_mse
 
 from ..parts.guess import BASELINE, Guess
 from ..parts.layout import browser_source, card, css, entries, text
-from ..parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, ticks
+from ..parts.theme import DESIGN_STYLES, GREY, INK, MUTED, plain_figure, ticks
 from ..parts.wording import power_of_ten, scientific, two_digits
 from ..state import ATTENTION, DESIGN_LABELS, LEVELS, DashboardState, Request
 from ..work.background import Deliver
@@ -28,6 +28,11 @@ from ..work.measurements import (
 
 #: Ends of the error axis; the browser raises the lower one to what the inner dimension needs.
 CEILING, FLOOR = 3.0, 1e-8
+_ALONE = '<td></td><th scope="col">‖C−Ĉ‖²/‖C‖²</th><th scope="col" class="change">vs plain</th>'
+_BESIDE = (
+    '<th scope="col">kept</th><th scope="col">now</th><th scope="col" class="change">change</th>'
+)
+_GHOST = ("K", "nmse", "low", "high", "colour", "marker", "design")
 _FEW_ROWS = (
     f" With feedback {SIZE} rows leave many directions of the inner dimension free of charge: "
     "errors lie below the law, which is for many more rows than k."
@@ -46,6 +51,10 @@ class ErrorPage:
         )
         self.asymptote = browser_source("asymptote", "K", "nmse")
         self.law_asymptote = ColumnDataSource({"K": [], "nmse": []}, name="law_asymptote")
+        self.ghost_points = ColumnDataSource({c: [] for c in _GHOST}, name="ghost_points")
+        self.ghost_lines = ColumnDataSource(
+            {c: [] for c in ("K", "nmse", "colour")}, name="ghost_lines"
+        )
         self.here = Span(
             dimension="height", line_color=INK, line_width=1.5, line_dash="dotted", location=16,
             syncable=False, name="here",
@@ -57,6 +66,8 @@ class ErrorPage:
         self.status = text("", "status", "status")
         self.guess = Guess(state, lambda: deliver(self._reveal))
         self._latest: Update | None = None
+        self._kept: Request | None = None
+        self._kept_points: dict[tuple[str, int, int], Point] = {}
         self._known: dict[tuple[str, int, int], tuple[Request, Point]] = {}
         self._table = card("Measured at this setting", self.readout, self.status, area="readout")
         self.refresh()
@@ -79,7 +90,8 @@ class ErrorPage:
         law = [(MUTED, "dashed", "asymptotic law of λ*, slope −2")]
         if self.state.source == ATTENTION:
             law = []
-        self.legend.text = entries([*law, (INK, "dotted", "present K")])
+        kept = [] if self._kept is None else [(GREY, "dotted", f"kept: {self._kept.words}")]
+        self.legend.text = entries([*law, (INK, "dotted", "present K"), *kept])
         if self.law_asymptote.data != (law_asymptote := self._law_asymptote()):
             self.law_asymptote.data = law_asymptote
         self._draw()
@@ -106,15 +118,56 @@ class ErrorPage:
             self._write(update)
         self._draw()
 
+    def keep(self, kept: Request | None) -> None:
+        """Another setting is kept, or none: its errors come."""
+        self._kept, self._kept_points = kept, {}
+        self.refresh()
+        self._write_latest()
+
+    def show_kept(self, update: Update) -> None:
+        """Take what one step of the kept setting's measurement found."""
+        for name, point in update.points.items():
+            self._kept_points[name, update.k_x, update.k_y] = point
+        if update.present:
+            self._write_latest()
+        self._draw_ghost()
+
+    def _write_latest(self) -> None:
+        if self._latest is not None and self._latest.request == self.state.request():
+            self._write(self._latest)
+
+    def _draw_ghost(self) -> None:
+        """The kept setting's points at its levels, and its curves."""
+        points: list[tuple] = []
+        lines: list[tuple] = []
+        kept = self._kept
+        for name in self.state.shown_designs() if kept and not self.state.awaits_guess else ():
+            assert kept is not None
+            colour, marker = DESIGN_STYLES[name]
+            found = [(k, p) for k, p in self._kept_points.items() if k[0] == name]
+            if here := self._kept_points.get((name, kept.k_x, kept.k_y)):
+                points.append(
+                    (equal_levels(kept.k_x, kept.k_y), here.nmse, max(here.low, FLOOR), here.high,
+                     colour, marker, DESIGN_LABELS[name])
+                )  # fmt: skip
+            curve = sorted((equal_levels(*k[1:]), p.nmse) for k, p in found)
+            if len(curve) > 1:
+                lines.append((*map(list, zip(*curve, strict=True)), colour))
+        for source, rows in ((self.ghost_points, points), (self.ghost_lines, lines)):
+            columns = list(zip(*rows, strict=True)) or [()] * len(source.column_names)
+            drawn = {c: list(v) for c, v in zip(source.column_names, columns, strict=True)}
+            if source.data != drawn:
+                source.data = drawn
+
     def _reveal(self) -> None:
         """A guess is committed: what is known is shown."""
         self._table.visible = True
-        if self._latest is not None and self._latest.request == self.state.request():
-            self._write(self._latest)
+        self._write_latest()
         self._draw()
 
     def _draw(self) -> None:
         """Points of the present problem, and faintly those that await their new value."""
+        self._draw_ghost()
         request = self.state.request()
         present = (request.k_x, request.k_y)
         rows, lines = [], []
@@ -159,6 +212,7 @@ class ErrorPage:
         trials = next(iter(points.values())).trials
         worst = max(point.high for point in points.values())
         baseline = points.get(BASELINE)
+        kept = self._kept
         body = []
         for name in request.designs:
             colour = DESIGN_STYLES[name][0]
@@ -166,7 +220,7 @@ class ErrorPage:
             if name not in points:
                 most = most_levels(problem, name)
                 why = f"up to {most} levels" if max(request.k_x, request.k_y) > most else "…"
-                body.append(f'<tr>{label}<td colspan="3" class="none">{why}</td></tr>')
+                body.append(f'<tr>{label}<td colspan="4" class="none">{why}</td></tr>')
                 continue
             point = points[name]
             change = "" if baseline is None or name == BASELINE else times_plain(point, baseline)
@@ -177,9 +231,14 @@ class ErrorPage:
             )
             body.append(
                 f'<tr data-design="{name}" data-nmse="{point.nmse!r}" data-low="{point.low!r}" '
-                f'data-high="{point.high!r}">{label}<td class="bars">{bar}</td>'
-                f"<td>{scientific(point.nmse)}<small>±{_percent(point)}</small></td>"
-                f'<td class="change">{change}</td></tr>'
+                f'data-high="{point.high!r}">{label}'
+                + (
+                    _beside(point, self._kept_point(name))
+                    if kept
+                    else f'<td class="bars">{bar}</td><td>{scientific(point.nmse)}'
+                    f'<small>±{_percent(point)}</small></td><td class="change">{change}</td>'
+                )
+                + "</tr>"
             )
         rows = "".join(body)
         law = ""
@@ -198,9 +257,7 @@ class ErrorPage:
         self.readout.text = (
             f'<table data-source="{problem.source}" data-rho="{problem.rho}" '
             f'data-k-x="{request.k_x}" data-k-y="{request.k_y}" data-trials="{trials}">'
-            '<thead><tr><th scope="col">design</th><td></td>'
-            '<th scope="col">‖C−Ĉ‖²/‖C‖²</th><th scope="col" class="change">vs plain</th>'
-            "</tr></thead>"
+            f'<thead><tr><th scope="col">design</th>{_BESIDE if kept else _ALONE}</tr></thead>'
             f"<tbody>{rows}{law}</tbody></table>"
         )
         what = (
@@ -208,8 +265,13 @@ class ErrorPage:
             if attention
             else f"{trials} trials of {SIZE} × {problem.inner_dim} × {SIZE}"
         )
-        self.status.text = f"{self.guess.verdict(points)}{what}. Bars and ±: 95 % intervals."
+        marks = f"Kept: {escape(kept.words)}. In brackets" if kept else "Bars"
+        self.status.text = f"{self.guess.verdict(points)}{what}. {marks} and ±: 95 % intervals."
         self.error_text.text = self._sentence(request, points)
+
+    def _kept_point(self, name: str) -> Point | None:
+        kept = self._kept
+        return None if kept is None else self._kept_points.get((name, kept.k_x, kept.k_y))
 
     def _sentence(self, request: Request, points: dict[str, Point]) -> str:
         best = min(points, key=lambda name: points[name].nmse)
@@ -237,6 +299,10 @@ class ErrorPage:
                   line_dash="dashed")  # fmt: skip
         plot.line("K", "nmse", source=self.law_asymptote, line_color=MUTED, line_width=2,
                   line_dash="dashed")  # fmt: skip
+        plot.multi_line("K", "nmse", source=self.ghost_lines, line_color="colour", line_width=1.5,
+                        line_alpha=0.5, line_dash="dotted")  # fmt: skip
+        plot.scatter("K", "nmse", source=self.ghost_points, marker="marker", size=11,
+                     fill_color=None, line_color="colour", line_width=1.5)  # fmt: skip
         plot.multi_line("K", "nmse", source=self.lines, line_color="colour", line_width=1.5,
                         line_alpha=0.7)  # fmt: skip
         plot.segment("K", "low", "K", "high", source=self.points, line_color="colour",
@@ -257,6 +323,42 @@ class ErrorPage:
 def equal_levels(k_x: int, k_y: int) -> float:
     """The K that counts, for both operands, like K_X and K_Y: 2/K^2 = 1/K_X^2 + 1/K_Y^2."""
     return float(k_x if k_x == k_y else np.sqrt(2 / (1 / k_x**2 + 1 / k_y**2)))
+
+
+def _beside(now: Point, kept: Point | None) -> str:
+    """Cells with the kept setting's error, the present one, and how they differ."""
+    present = f"<td>{scientific(now.nmse)}</td>"
+    if kept is None or not kept.nmse:
+        return f'<td class="none">…</td>{present}<td></td>'
+    share, low, high = change_interval(now, kept)
+    if 0.5 < share < 2:
+        change, ends = f"{_signed(share)} %", " to ".join(map(_signed, (low, high)))
+    else:
+        change, ends = f"{two_digits(share)} ×", f"{two_digits(low)} to {two_digits(high)}"
+    kind = "less" if high < 1 else "more" if low > 1 else ""
+    return (
+        f'<td data-kept="{kept.nmse!r}" data-share="{share!r}">{scientific(kept.nmse)}</td>'
+        f'{present}<td class="change beside"><span class="{kind}">{change}</span>'
+        f"<small>({ends})</small></td>"
+    )
+
+
+def change_interval(now: Point, kept: Point) -> tuple[float, float, float]:
+    """now.nmse / kept.nmse and its 95 % interval.
+
+    The two are measured apart, so the variances of their logarithms add; an interval of an nmse is
+    1.96 standard errors to either side.
+    """
+    share = now.nmse / kept.nmse
+    each = [(p.high - p.low) / (2 * p.nmse) if p.nmse else 0.0 for p in (now, kept)]
+    spread = float(np.exp(np.hypot(each[0], each[1])))
+    return share, share / spread, share * spread
+
+
+def _signed(share: float) -> str:
+    """A share as a change in percent: −32."""
+    percent = round(100 * (share - 1))
+    return f"{percent:+d}".replace("-", "−") if percent else "0"
 
 
 def _percent(point: Point) -> str:

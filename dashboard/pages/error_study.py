@@ -92,6 +92,9 @@ class ErrorStudyPage:
         self.measure.on_click(lambda _: self.deliver(self._measure))
         self.stop.on_click(lambda _: self.deliver(self._stop))
         self._measured_for: tuple[Request, bool] | None = None
+        self._rows: dict[str, list[tuple]] = {"exact": [], "split": []}
+        self._kept: dict[str, list[tuple]] = {"exact": [], "split": []}
+        self._kept_words = ""
 
     def view(self) -> pn.viewable.Viewable:
         controls = pn.Column(
@@ -153,17 +156,55 @@ class ErrorStudyPage:
             + [(MUTED, "dashed", "asymptotic law")]
             + ([(INK, "dotted", "information-theoretic floor")] if floor else [])
         )
+        self._follow_kept(gain)
         self.background.run("exact", partial(_exact_curves, request, gain),
                             partial(self._show_exact, request), self._failed)  # fmt: skip
         if request.problem.fed_back:
             self.background.cancel("split")
             self.split_text.text = _NO_SPLIT
-            self.split.data = {c: [] for c in self.split.column_names}
+            self._rows["split"] = []
+            self._draw("split")
         else:
             self.background.run("split", partial(_splits, request),
                                 partial(self._show_split, request), self._failed)  # fmt: skip
         self.background.run("image", partial(_images, request, gain), self._show_images,
                             self._failed)  # fmt: skip
+
+    def _follow_kept(self, gain: bool) -> None:
+        """Curves of the kept setting, pale beside the present ones."""
+        kept = self.state.kept_request()
+        self._kept, self._kept_words = {"exact": [], "split": []}, ""
+        if kept is None or not has_law(kept.problem) or kept.problem.fed_back:
+            self.background.cancel("kept")
+            return
+
+        def job(task: Task) -> tuple:
+            quiet = Task(lambda _: None)  # all of it at once
+            return _exact_curves(kept, gain, quiet), _splits(kept, task)
+
+        def show(found: tuple) -> None:
+            (present, curves), splits = found
+            self._kept = {
+                "exact": [_pale(row) for row in _curve_rows(curves)],
+                "split": [_pale(row) for row in _split_rows(splits)],
+            }
+            if present:
+                best = min(present, key=lambda name: present[name])
+                self._kept_words = (
+                    f" Kept, {kept.words}: {DESIGN_LABELS[best]} {scientific(present[best])}."
+                )
+            self._draw("exact", "split")
+            if self._kept_words not in self.exact_text.text:
+                self.exact_text.text += self._kept_words
+
+        self.background.run("kept", job, show, self._failed)
+
+    def _draw(self, *names: str) -> None:
+        """The present curves, and the kept setting's."""
+        sources = {"exact": self.curves, "split": self.split}
+        for name in names:
+            source = sources[name]
+            source.data = _columns(source, self._rows[name] + self._kept[name])
 
     def _nothing_to_show(self, request: Request) -> str:
         """Why the page has no errors to show; empty where it has."""
@@ -186,12 +227,8 @@ class ErrorStudyPage:
         self, request: Request, found: tuple[dict[str, float], dict[str, list[tuple[int, float]]]]
     ) -> None:
         known, curves = found
-        rows = [
-            (*zip(*curve, strict=True), DESIGN_STYLES[name][0], "solid", DESIGN_LABELS[name])
-            for name, curve in curves.items()
-            if curve
-        ]
-        self.curves.data = _columns(self.curves, rows + self._references)
+        self._rows["exact"] = _curve_rows(curves) + self._references
+        self._draw("exact")
         gain = ", each with its best gain" if self._gain(request) else ""
         if not known:
             self.exact_text.text = _NO_EXACT if request.problem.fed_back else _UNKNOWN
@@ -201,23 +238,18 @@ class ErrorStudyPage:
         self.exact_text.text = (
             f"At {request.levels}{gain}, exactly: <b>{DESIGN_LABELS[best]} "
             f"{scientific(known[best])}</b>, the least; {DESIGN_LABELS[worst]} "
-            f"{scientific(known[worst])}, the most."
+            f"{scientific(known[worst])}, the most.{self._kept_words}"
         )
 
     def _show_split(self, request: Request, found: dict[str, Any]) -> None:
-        rows, takes = [], []
+        takes = []
         for name, s in found.items():
-            colour, k = DESIGN_STYLES[name][0], list(s.inner_dims)
-            rows += [
-                (k, s.variance, colour, "solid", f"{DESIGN_LABELS[name]}, variance"),
-                (k, np.maximum(s.bias, 1e-12), colour, "dashed", f"{DESIGN_LABELS[name]}, bias"),
-                (k, s.with_gain, colour, "dotted", f"{DESIGN_LABELS[name]}, with the best gain"),
-            ]
             if np.isfinite(s.takeover):
                 at = max(1, round(s.takeover))
                 where = f"from k = {at:,}" if at < 1e6 else "not below a million"
                 takes.append(f"{DESIGN_LABELS[name]} {where}")
-        self.split.data = _columns(self.split, rows)
+        self._rows["split"] = _split_rows(found)
+        self._draw("split")
         self.split_text.text = (
             f"With {request.levels}, <b>bias outweighs variance</b>: {'; '.join(takes)}. "
             "One gain on the product takes most of the bias away."
@@ -320,6 +352,32 @@ class ErrorStudyPage:
         ticks(plot.yaxis, [0, 32, 64])
         plot.grid.visible = False
         return plot
+
+
+def _curve_rows(curves: dict[str, list[tuple[int, float]]]) -> list[tuple]:
+    return [
+        (*zip(*curve, strict=True), DESIGN_STYLES[name][0], "solid", DESIGN_LABELS[name])
+        for name, curve in curves.items()
+        if curve
+    ]
+
+
+def _split_rows(found: dict[str, Any]) -> list[tuple]:
+    rows: list[tuple] = []
+    for name, s in found.items():
+        colour, label, k = DESIGN_STYLES[name][0], DESIGN_LABELS[name], list(s.inner_dims)
+        rows += [
+            (k, s.variance, colour, "solid", f"{label}, variance"),
+            (k, np.maximum(s.bias, 1e-12), colour, "dashed", f"{label}, bias"),
+            (k, s.with_gain, colour, "dotted", f"{label}, with the best gain"),
+        ]
+    return rows
+
+
+def _pale(row: tuple) -> tuple:
+    """A curve of the kept setting."""
+    x, y, colour, dash, name = row
+    return x, y, f"{colour}59", dash, f"kept, {name}"
 
 
 def _columns(source: ColumnDataSource, rows: list[tuple]) -> dict[str, list]:

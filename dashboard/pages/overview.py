@@ -7,7 +7,7 @@ from bokeh.models import ColumnDataSource, CustomJS
 
 from .. import browser
 from ..parts.layout import CSS
-from ..state import DESIGN_LABELS
+from ..state import DESIGN_LABELS, Request
 from ..work.background import REST
 from ..work.measurements import Subscription, Update, measurements
 from . import Session
@@ -28,7 +28,12 @@ class OverviewPage:
         self._subscription = Subscription(
             measurements(), lambda update: session.deliver(lambda: self._show(update))
         )
-        session.on_end(self._subscription.close)
+        self._kept = Subscription(
+            measurements(), lambda update: session.deliver(lambda: self._show_kept(update))
+        )
+        for line in (self._subscription, self._kept):
+            session.on_end(line.close)
+        self._kept_asked: Request | None = None
         self._shown_input: tuple | None = None
         self._paint(session.controls.setting)
 
@@ -46,8 +51,28 @@ class OverviewPage:
         self.errors.refresh()
         if self.scene.data != (scene := self._scene()):
             self.scene.data = scene
+        self._follow_kept()
         self.background.awaited.add("present")
         self._subscription.request(self.state.request(), REST)
+
+    def _follow_kept(self) -> None:
+        """The kept setting is measured when it is another one."""
+        kept = self.state.kept_request()
+        if kept == self._kept_asked:
+            return
+        self._kept_asked = kept
+        self.errors.keep(kept)
+        if kept is None:
+            self._kept.close()
+        else:
+            self._kept.request(kept, REST)
+
+    def _show_kept(self, update: Update) -> None:
+        if update.request != self._kept_asked:
+            return
+        self.errors.show_kept(update)
+        if update.present:
+            self.density.show_kept(update.points)
 
     def _scene(self) -> dict[str, list]:
         browser = self.state.request().problem.gaussian or self.state.heads

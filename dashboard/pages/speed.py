@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from html import escape
 
@@ -22,20 +21,12 @@ from quantlab.gemm import cuda
 from ..parts.layout import CSS, card, grid, text
 from ..parts.theme import BLUE, plain_figure, ticks
 from ..work.background import Task
+from ..work.stored import Timing, provenance, stored_timings
 from . import Session
 
 _SECONDS = 4.0
 _MOST_ROUNDS = 25
 _FP32 = "numpy fp32"
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Median seconds of a product, and the median over the rounds of fp32's over its own."""
-
-    seconds: float
-    ratio: float
-    rounds: int
 
 
 class SpeedPage:
@@ -93,7 +84,11 @@ class SpeedPage:
         )  # fmt: skip
 
     def refresh(self) -> None:
-        """The shared controls do not concern this page."""
+        """The shared controls do not concern this page; it opens on stored figures."""
+        if not self.bars.data["name"]:
+            n, bits, timings = stored_timings()
+            self._write(n, bits, timings)
+            self.status.text = f"{provenance()}. Press Run for this server’s own."
 
     def _run(self) -> None:
         self.run.disabled, self.stop.disabled = True, False
@@ -117,7 +112,11 @@ class SpeedPage:
             self.status.text = found
             return
         self.run.disabled, self.stop.disabled = False, True
+        self._write(n, bits, found)
         rounds = next(iter(found.values())).rounds
+        self.status.text = f"Medians of {rounds} interleaved rounds."
+
+    def _write(self, n: int, bits: int, found: dict[str, Timing]) -> None:
         names = list(found)
         self.rows.factors = names[::-1]
         self.range.end = max(2.0, 1.1 * max(t.ratio for t in found.values()))
@@ -141,7 +140,6 @@ class SpeedPage:
             "<th scope='col'>rate</th><th scope='col'>to fp32</th></tr></thead>"
             f"<tbody>{rows}</tbody></table>"
         )
-        self.status.text = f"Medians of {rounds} interleaved rounds."
 
     def _figure(self) -> figure:
         plot = plain_figure(

@@ -25,6 +25,7 @@ class Board(pn.custom.JSComponent):
     inner_dim = param.Integer(1)
     pdf = param.Dict({"u": [], "f": []}, doc="The law's pdf, drawn behind the cells")
     optimum = param.Dict({}, doc="Best design known: problem, name, x, y, nmse")
+    ghost = param.Dict({}, doc="Centres x and y of the kept setting, drawn pale; or none")
     beat = param.Boolean(False, doc="Whether the optimum's centres are hidden")
     asked = param.Dict({}, doc="Centres x, y and a problem whose error the browser cannot compute")
     answer = param.Dict({}, doc="The same with variance, bias, nmse, gain, nmse_with_gain")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bokeh.models import ColumnDataSource, CustomJS
 
 from .. import browser
-from ..state import ATTENTION, LAWS, STUDENT_T, DashboardState
+from ..state import DashboardState
 
 _SCRIPT = browser.read("connection.js")
 #: A control says that it has been used: whatever the server said before is an old answer.
@@ -41,11 +41,7 @@ class Connection:
 
     def _words(self) -> str:
         state = self.state
-        levels = f"K = {state.k_x}" + ("" if state.k_x == state.k_y else f" and {state.k_y}")
-        if state.source == ATTENTION or state.page == "attention":
-            return f"layer {state.layer}, head {state.head}, {levels}"
-        law = "" if state.law == "gaussian" else f"{LAWS[state.law]}, "
-        law += f"ν = {state.nu:g}, " if state.law == STUDENT_T else ""
-        rho = f"{state.rho:.4g}".replace("-", "−")
-        words = f"{law}ρ = {rho}, {levels}, k = {state.inner_dim:,}, seed {state.seed}"
-        return words + (", with feedback" if state.rounding == "feedback" else "")
+        request = state.request()
+        if state.page == "attention":
+            return f"layer {state.layer}, head {state.head}, {request.levels}"
+        return request.words

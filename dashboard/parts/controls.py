@@ -107,7 +107,7 @@ class Controls:
         )
         self.seed = self._bind(pmui.IntInput, "seed", start=0, size="small", sx=NUMBER_STYLE)
         self.reset = pmui.Button(label="Reset", variant="outlined", size="small", margin=6)
-        self.reset.on_click(lambda _: state.reset(page=state.page))
+        self.reset.on_click(lambda _: state.reset(page=state.page, keep=""))
         for name, widget, value in (
             ("rho", self.rho, "source.value"),
             ("k_x", self.k_x, _OPTION),
@@ -117,6 +117,8 @@ class Controls:
             widget.jscallback(args={"setting": self.setting}, value=_COPY % (name, value))
         self.play = pmui.Button(label="Play ρ", variant="text", size="small", margin=(0, 6))
         self.play.js_on_click(args={"slider": self.rho, "button": self.play}, code=_PLAY)
+        self.keep = pmui.Button(label="Keep this", variant="text", size="small", margin=(0, 6))
+        self.keep.on_click(lambda _: self.keep_or_clear())
         #: what a teacher's link hides, by name
         self._groups = {
             "input": (self.source, self.law, self.nu, self.layer, self.head),
@@ -131,8 +133,8 @@ class Controls:
             "error": (self.operand,),
             "codebooks": (self.designs,),
             "attention": (
-                self.source, self.law, self.nu, self.rho, self.play, self.inner_dim, self.operand,
-                self.seed,
+                self.source, self.law, self.nu, self.rho, self.play, self.keep, self.inner_dim,
+                self.operand, self.seed,
             ),
         }  # fmt: skip
         self._panels = self._layout()
@@ -140,7 +142,12 @@ class Controls:
         self.refresh()
 
     def refresh(self) -> None:
-        """Which controls the present input leaves free, and what they offer."""
+        """Which controls the present input leaves free, and what they offer.
+
+        A page with controls of its own hides these by the style sheet: they stay as they are.
+        """
+        if self.state.page in OWN_CONTROLS:
+            return
         heads = self.state.source == ATTENTION
         self.rho.disabled = heads
         self.rho.label = "Estimated correlation ρ" if heads else self.state.param.rho.label
@@ -162,13 +169,18 @@ class Controls:
             away |= {self.k_x, self.k_y, self.linked}
         for panel, widgets in zip(self._panels, self._widgets, strict=True):
             for widget in widgets:
-                widget.visible = page not in OWN_CONTROLS and widget not in away
+                widget.visible = widget not in away
             panel.visible = any(widget.visible for widget in widgets)
+        self.keep.label = "Clear kept" if self.state.keep else "Keep this"
         self.k_y.disabled = self.state.linked
         operands = {"Queries": "x", "Keys": "y"} if heads else {"A": "x", "B": "y"}
         if self.operand.options != operands:
             self.operand.options = operands
             self.operand.param.trigger("value")  # the browser knows it by its label
+
+    def keep_or_clear(self) -> None:
+        """Hold the present setting beside those that follow; or let it go."""
+        self.state.param.update(keep="" if self.state.keep else self.state.setting())
 
     def panels(self) -> list[pn.viewable.Viewable]:
         """What one slides all the time, and the rest."""
@@ -178,7 +190,7 @@ class Controls:
         return [
             _panel(
                 self.source, pn.Row(self.layer, self.head, margin=(8, 0, 0, 0)), self.law, self.nu,
-                self.rho, self.play, self.k_x, area="primary",
+                self.rho, pn.Row(self.play, self.keep, margin=0), self.k_x, area="primary",
             ),
             _panel(
                 self.linked, self.k_y, self.inner_dim, self.operand, self.rounding, self.gain,

@@ -84,7 +84,11 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
         f'aria-label="Save {escape(title)} as {kind.upper()}">{kind.upper()}</button>'
         for kind in ("png", "svg", "csv")
     )
-    save = f'<span class="save">{buttons}</span>' if figures else ""
+    save = (
+        f'<span class="save">{buttons if figures else ""}<button type="button" data-full '
+        f'title="Fill the screen (F)" aria-label="Fill the screen with {escape(title)}">⤢</button>'
+        "</span>"
+    )
     heading = text(f"<h2>{escape(title)}</h2>{save}", "title")
     if figures:
         describe = CustomJS(
@@ -103,9 +107,9 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
             answer(picture)
         if sentence is not None:
             sentence.js_on_change("text", describe)
+    classes = ["panel", "drawn" if area in DRAWN_HERE else "computed", *(["fits"] if area else [])]
     column = Column(
-        children=[heading, *children], stylesheets=[CSS],
-        css_classes=["panel", "drawn" if area in DRAWN_HERE else "computed"],
+        children=[heading, *children], stylesheets=[CSS], css_classes=classes,
         styles={"grid-area": area} if area else {}, sizing_mode="stretch_width", margin=0,
     )  # fmt: skip
     return pn.pane.Bokeh(column, sizing_mode="stretch_width", margin=0)

@@ -16,19 +16,20 @@ _LOGIT, _ENTRY = "query {row}, key {column}: {value:2}", "row {row}, column {col
 #: figure -> (its place in words, the control that is dragged, source.column -> a row)
 READOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "density": (_AT, "", {
+        "ghost_curve.optimal": "kept: λ* {optimal:3}",
         "curve.optimal": _LAMBDA, "law.optimal": _LAMBDA, "law.data": "λ* of the data {data:3}",
         "curve.plain": _PLAIN, "law.plain": _PLAIN, "curve.weight": _WEIGHT, "law.weight": _WEIGHT,
         "law.pdf": "pdf {pdf:3}",
     }),
-    "rug": ("", "", {"*.design": _CENTER}),
+    "rug": ("", "", {"*.design": _CENTER, "ghost_rug.y": "kept, {design}: centre {u:3} σ"}),
     "pitchfork": ("ρ = {x:2}", "rho", {
         "fork.u": "λ* peaks at {y:2} σ", "law_peaks.u": "here: {u:2} σ",
-        "branches.u": "here: {u:2} σ",
+        "branches.u": "here: {u:2} σ", "ghost_peaks.u": "kept, ρ = {rho:2}: {u:2} σ",
     }),
     "error": ("K = {x:0}", "k_x", {
         "asymptote.nmse": "asymptotic law {nmse:s}",
         "law_asymptote.nmse": "asymptotic law {nmse:s}",
-        "points.nmse": _POINT,
+        "points.nmse": _POINT, "ghost_points.nmse": f"kept, {_POINT}",
     }),
     "exact": ("K = {x:0}", "k_x", {"exact_curves.y": "{name}: {y:s}", "study_points.nmse": _POINT}),
     "split": ("k = {x:0}", "inner_dim", {"split_curves.y": "{name}: {y:s}"}),
@@ -37,9 +38,12 @@ READOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "codebook": (_AT, "", {
         "codebook_cells.left": "cell {number}: mass {mass:%}, {share:%} of the error",
         "codebook_pdf.pdf": "pdf {pdf:3}", "codebook_centers.row": "centre {u:3} σ",
+        "ghost_centers.row": "kept: centre {u:3} σ",
         "own_centers.row": "your centre {u:3} σ",
     }),
-    "trace": ("", "", {"lloyd_now.step": "step {step:0}: centre {u:3} σ"}),
+    "trace": ("", "", {
+        "lloyd_now.step": "step {step:0}: centre {u:3} σ", "ghost_centers.step": "kept: {u:3} σ",
+    }),
     "rho_heads": ("", "", {"rho_map.layer": "layer {layer}, head {head}: ρ = {rho:2}"}),
     "logits": ("", "", {"logits_0.logits": _LOGIT}),
     "coded_logits": ("", "", {"logits_1.logits": _LOGIT}),

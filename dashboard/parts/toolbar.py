@@ -45,7 +45,7 @@ class Toolbar:
             state.param.predict, size="small", margin=(4, 4), description=""
         )
         self.tour = pn.Column(
-            css_classes=["panel"], stylesheets=[CSS], styles={"grid-area": "tour"},
+            css_classes=["panel", "stop"], stylesheets=[CSS], styles={"grid-area": "tour"},
             sizing_mode="stretch_width", margin=0, visible=False,
         )  # fmt: skip
         self.address = Address(state)
@@ -105,20 +105,37 @@ class TourCard:
         self._next.on_click(lambda _: toolbar.go(state.tour + 1))
         close = pmui.Button(label="End the tour", variant="text", **_SMALL)
         close.on_click(lambda _: toolbar.go(0))
+        #: what the class has guessed at each stop: of this page alone
+        self._guesses: dict[int, str] = {}
+        self._shown = 0
+        self._guess = pmui.TextInput(label="Your guess", size="small", max_length=80, width=230,
+                                     margin=(6, 4, 0, 4))  # fmt: skip
+        self._guess.param.watch(lambda event: self._guessed(event.new), "value")
         self.parts = [
             pn.pane.Bokeh(self._words, margin=0, sizing_mode="stretch_width"),
-            pn.Row(self._back, self._next, close, margin=(6, 0, 0, 0)),
+            pn.Column(
+                pn.Row(self._back, self._next, close, margin=(6, 0, 0, 0)), self._guess, margin=0
+            ),
         ]
 
     def show(self, stop: int) -> None:
         """A stop, from 1."""
-        step = TOUR[stop - 1]
+        step, guess = TOUR[stop - 1], self._guesses.get(stop, "")
+        if stop != self._shown:
+            self._shown = stop
+            self._guess.value = guess
+        said = f" <b>Guessed:</b> {escape(guess)}" if guess else ""
         self._words.text = (
             f"<h2><small>{stop} of {len(TOUR)}</small> {escape(step.title)}</h2>"
-            f"<p>{escape(step.notice)}</p><p><b>Ask:</b> {escape(step.question)}</p>"
+            f"<p>{escape(step.notice)}</p><p><b>Ask:</b> {escape(step.question)}{said}</p>"
         )
         self._back.disabled = stop == 1
         self._next.label = "Finish" if stop == len(TOUR) else "Next"
+
+    def _guessed(self, guess: str) -> None:
+        """A guess stays beside its question."""
+        self._guesses[self._shown] = guess.strip()[:80]
+        self.show(self._shown)
 
 
 class ShareDialog:

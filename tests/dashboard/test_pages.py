@@ -44,8 +44,8 @@ def upload(page, name: str, array: np.ndarray | bytes, filename: str = "m.npy") 
 def test_two_matrices_are_compared_and_their_files_saved() -> None:
     session = Session({"page": "data"})
     page = session._pages["data"]
-    assert page.compare.disabled
     upload(page, "A", A)
+    assert page.compare.disabled
     upload(page, "B", B)
     until(lambda: not page.compare.disabled)
     assert "A is 96 × 64 and B 64 × 80" in page.look_text.text
