@@ -245,7 +245,7 @@ def _with_spares(
     found: list[Coder | None] = []
     for which, (coder, side) in enumerate(zip(coders, data.sides("none"), strict=True)):
         own = tuple(replace(s, usual=None) for each in spares if (s := each[which]) is not None)
-        few = side.rows.shape[1] / (2 * len(data.sides("none")[1 - which].rows))
+        few = side.rows.shape[1] / len(data.sides("none")[1 - which].rows)
         margin = 1.0 if alike or _is_plain(parts) else 1 + few
         found.append(coder and replace(coder, spares=Spares(own, side.moment, margin, alike)))
     return found[0], found[1]
