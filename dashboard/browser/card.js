@@ -73,6 +73,9 @@ function composed() {
     if (kind === "area") {
       pen.fillStyle = drawn.backgroundColor;
       pen.fillRect(left * scale, (middle - 5) * scale, 20 * scale, 10 * scale);
+    } else if (kind === "mark") {
+      pen.fillStyle = getComputedStyle(mark, "::before").color;
+      pen.fillText(mark.dataset.mark, (left + 6) * scale, middle * scale);
     } else {
       pen.beginPath();
       pen.moveTo(left * scale, middle * scale);

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.models import ColumnDataSource, HoverTool, Range1d
+from bokeh.models import CDSView, ColumnDataSource, GroupFilter, Range1d, Row
 from bokeh.plotting import figure
 
 from quantlab import (
@@ -23,7 +23,18 @@ from quantlab import (
 from quantlab.lattices import SECOND_MOMENTS, nearest_a2
 
 from ..parts.layout import CSS, card, entries, grid, text
-from ..parts.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION, plain_figure
+from ..parts.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    plain_figure,
+)
 from ..parts.wording import decimal
 from . import Session
 
@@ -36,7 +47,7 @@ _STYLES = {
     "uniform, entropy": (VERMILLION, "square"), "optimal, entropy": (VERMILLION, "circle"),
     "E8": (INK, "hex"), "pyramid": (INK, "triangle"),
 }  # fmt: skip
-_POINTS = ("bits", "dB", "low", "high", "rung", "nmse", "color", "marker")
+_POINTS = ("bits", "dB", "low", "high", "rung", "nmse")
 _CURVES = (
     ("fixed length, best density", BLUE, "line"),
     ("entropy-coded, best density", VERMILLION, "line"),
@@ -79,28 +90,28 @@ class LimitsPage:
         self.drop.on_click(lambda _: self.deliver(self._drop))
 
     def view(self) -> pn.viewable.Viewable:
-        controls = pn.Row(
-            self.rho, self.drop, css_classes=["panel"], stylesheets=[CSS],
-            sizing_mode="stretch_width", margin=0,
-        )  # fmt: skip
         lines = [(colour, dash, name) for name, colour, dash in _CURVES]
-        marks = [(colour, "area", name) for name, (colour, _) in _STYLES.items()]
+        lines.append((MUTED, "dotted", "floor of independent matrices"))
+        marks = [(colour, shape, name) for name, (colour, shape) in _STYLES.items()]
         rungs = text(entries(lines + marks), "legend")
         three = text(entries([
             (BLUE, "line", "rounded to the nearest, fixed length"),
             (VERMILLION, "line", "entropy-coded"), (GREEN, "dashed", "rounded with feedback"),
         ]), "legend")  # fmt: skip
         return grid(
-            pn.Column(
-                controls, pn.Spacer(height=10),
+            _below(
+                _controls(self.rho),
                 card("From today’s formats to the floor", self.rung_text, rungs,
                      self._rung_figure()),
-                sizing_mode="stretch_width", margin=0,
             ),
-            card("Three answers to one question", self.density_text, three,
-                 self._density_figure()),
-            card("Cells: squares and hexagons of one area", self.cell_text,
-                 self._cell_figure(0), self._cell_figure(1)),
+            _below(
+                card("Three answers to one question", self.density_text, three,
+                     self._density_figure()),
+                card("Cells: squares and hexagons of one area", self.cell_text,
+                     Row(self._cell_figure(0), self._cell_figure(1), spacing=10,
+                         sizing_mode="stretch_width")),
+                _controls(self.drop),
+            ),
         )  # fmt: skip
 
     def refresh(self) -> None:
@@ -118,9 +129,7 @@ class LimitsPage:
             "bits": [row["bits"] for row in rows], "dB": over,
             "low": [_decibel(max(row["low"], 0.02 * row["nmse"]), row["bits"]) for row in rows],
             "high": [_decibel(row["high"], row["bits"]) for row in rows],
-            "rung": [row["rung"] for row in rows], "nmse": [f"{row['nmse']:.2e}" for row in rows],
-            "color": [_STYLES[row["rung"]][0] for row in rows],
-            "marker": [_STYLES[row["rung"]][1] for row in rows],
+            "rung": [row["rung"] for row in rows], "nmse": [row["nmse"] for row in rows],
         }  # fmt: skip
         constants = (
             leading_constant(pair), entropy_constant(pair), entropy_constant(pair, uniform=True)
@@ -142,8 +151,7 @@ class LimitsPage:
         self.rung_text.text = (
             f"Gaussian pair, ρ = {rho:g}, products of {m} × {k} × {n}, {stored()['trials']} trials,"
             f" bars of 95 %; bits with scales, or entropies. At 4 bits the best fixed-length "
-            f"codebooks are at <b>{decimal(_decibel(best['nmse'], 4), 1)} dB</b>, entropy-coded "
-            f"ones at <b>{decimal(_decibel(coded['nmse'], coded['bits']), 1)} dB</b>; {floor}. "
+            f"codebooks are at {_told(best)}, entropy-coded ones at {_told(coded)}; {floor}. "
             "Lines: high-resolution laws."
         )
         self._draw_densities(pair)
@@ -160,8 +168,8 @@ class LimitsPage:
         peaks = "two peaks" if abs(pair.rho) > 3**-0.5 else "one peak"
         self.density_text.text = (
             f"Where should the points lie at ρ = {pair.rho:g}? Rounded to the nearest at fixed "
-            f"length: <b>{peaks}</b>, two from |ρ| = 1/√3 on. Entropy-coded: least at 0 "
-            "<b>for every ρ but 0</b> (here normalised on ±4). With feedback: <b>one peak, "
+            f"length: <b>{peaks}</b>, two from |\u2060ρ\u2060| = 1/√3 on. Entropy-coded: least at "
+            "0 <b>for every ρ but 0</b> (here normalised on ±4). With feedback: <b>one peak, "
             "always</b>."
         )
 
@@ -170,23 +178,24 @@ class LimitsPage:
         self._seed += 1
         points = np.random.default_rng(self._seed).uniform(-2, 2, (_DROPPED, 2))
         size = np.sqrt(2 / np.sqrt(3))  # hexagons of area 1
-        errors = (
-            np.mean(np.square(points - np.rint(points))),
-            np.mean(np.square(points - size * nearest_a2(points / size))),
-        )
+        told = []
+        for nearest in (np.rint(points), size * nearest_a2(points / size)):
+            each = np.mean(np.square(points - nearest), axis=1)
+            spread = 1.97 * each.std(ddof=1) / np.sqrt(_DROPPED)
+            told.append(f"<b>{each.mean():.4f}</b> ± {spread:.4f}")
         for source in self.dropped:
             source.data = {"x": points[:, 0], "y": points[:, 1]}
         gain = 10 * np.log10(SECOND_MOMENTS["Z"] / SECOND_MOMENTS["A2"])
         self.cell_text.text = (
             f"{_DROPPED} uniform points, cells of area 1: mean squared distance to the centre, a "
-            f"dimension, <b>{errors[0]:.4f}</b> for squares (exact {SECOND_MOMENTS['Z']:.4f}), "
-            f"<b>{errors[1]:.4f}</b> for hexagons (exact {SECOND_MOMENTS['A2']:.4f}, {gain:.2f} dB "
+            f"dimension (± 95 %), {told[0]} for squares (exact {SECOND_MOMENTS['Z']:.4f}), "
+            f"{told[1]} for hexagons (exact {SECOND_MOMENTS['A2']:.4f}, {gain:.2f} dB "
             "less). E8 gains 0.65 dB in eight dimensions, a sphere in the limit 1.53 dB."
         )
 
     def _rung_figure(self) -> figure:
         plot = plain_figure(
-            "bits an entry", "over the floor, dB", height=380, x_range=Range1d(0.8, 6.8),
+            "bits an entry", "over the floor, dB", height=470, x_range=Range1d(0.8, 6.8),
             name="limit_rungs",
         )  # fmt: skip
         for source, (_, colour, dash) in zip(self.curves, _CURVES, strict=True):
@@ -198,13 +207,14 @@ class LimitsPage:
                 line_dash="solid" if dash == "line" else dash,
                 line_width=2,
             )
-        plot.segment("bits", "low", "bits", "high", source=self.points, line_color="color")
-        shown = plot.scatter("bits", "dB", source=self.points, size=9, marker="marker",
-                             fill_color="color", line_color="white")  # fmt: skip
-        plot.add_tools(HoverTool(renderers=[shown], tooltips=[
-            ("rung", "@rung"), ("bits", "@bits{0.00}"), ("nmse", "@nmse"),
-            ("over the floor", "@dB{0.0} dB (@low{0.0} to @high{0.0})"),
-        ]))  # fmt: skip
+        plot.line([0.8, 6.8], [0, 0], line_color=MUTED, line_dash="dotted", line_width=2)
+        plot.segment("bits", "low", "bits", "high", source=self.points, line_color=MUTED)
+        for rung, (colour, marker) in _STYLES.items():
+            plot.scatter(
+                "bits", "dB", source=self.points, marker=marker, fill_color=colour,
+                view=CDSView(filter=GroupFilter(column_name="rung", group=rung)),
+                line_color="white", size=9 if marker in ("square", "circle") else 11,
+            )  # fmt: skip
         return plot
 
     def _density_figure(self) -> figure:
@@ -222,9 +232,11 @@ class LimitsPage:
 
     def _cell_figure(self, which: int) -> figure:
         plot = plain_figure(
-            "", "", height=240, x_range=Range1d(-2, 2), y_range=Range1d(-1.6, 1.6),
-            match_aspect=True, name=("squares", "hexagons")[which],
+            "", "", x_range=Range1d(-2, 2), y_range=Range1d(-1.6, 1.6), aspect_ratio=1.25,
+            name=("squares", "hexagons")[which],
         )  # fmt: skip
+        plot.sizing_mode = "scale_width"
+        plot.min_border_right = plot.min_border_top = 0
         size = np.sqrt(2 / np.sqrt(3))
         if which == 0:
             corners = 0.5 * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
@@ -246,6 +258,25 @@ class LimitsPage:
         plot.axis.visible = False
         plot.grid.visible = False
         return plot
+
+
+def _controls(*controls: pn.viewable.Viewable) -> pn.Row:
+    return pn.Row(
+        *controls, css_classes=["panel"], stylesheets=[CSS], sizing_mode="stretch_width", margin=0
+    )
+
+
+def _below(*parts: pn.viewable.Viewable) -> pn.Column:
+    spaced = [each for part in parts for each in (part, pn.Spacer(height=10))]
+    return pn.Column(*spaced[:-1], sizing_mode="stretch_width", margin=0)
+
+
+def _told(row: dict[str, Any]) -> str:
+    """A rung in decibels over the floor, with its interval."""
+    dB, low, high = (
+        decimal(_decibel(row[name], row["bits"]), 2) for name in ("nmse", "low", "high")
+    )
+    return f"<b>{dB} dB</b> ({low} to {high})"
 
 
 def _decibel(nmse: float, bits: float) -> float:

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 import panel as pn
-from bokeh.models import Column, ColumnDataSource, CustomJS, Div, UIElement
+from bokeh.models import Column, ColumnDataSource, CustomJS, Div, Row, UIElement
 from bokeh.plotting import figure
 
 from .. import browser
@@ -19,6 +19,8 @@ _CARD = browser.read("card.js")
 #: Cards whose pictures the browser draws itself, for the laws that it has a formula of.
 DRAWN_HERE = ("density", "pitchfork")
 _TEXT = browser.read("text.js")
+#: Markers as characters, for legends.
+_MARKS = {"square": "■", "triangle": "▲", "diamond": "◆", "circle": "●", "hex": "⬢"}
 
 
 def text(html: str, kind: str, name: str | None = None) -> Div:
@@ -49,12 +51,21 @@ def css(colour: str) -> str:
 
 
 def entries(items: Iterable[tuple[str, str, str]]) -> str:
-    """A legend's HTML: (colour, "line" | "dashed" | "dotted" | "area", name) for each entry."""
+    """A legend's HTML: (colour, shape, name) for each entry.
+
+    Shapes: "line", "dashed", "dotted", "area", or a marker's name.
+    """
     return "".join(
-        f'<span class="entry"><i class="{shape}" style="--c:{css(colour)}"></i>'
+        f'<span class="entry"><i {_shape(shape)} style="--c:{css(colour)}"></i>'
         f"{escape(name)}</span>"
         for colour, shape, name in items
     )
+
+
+def _shape(shape: str) -> str:
+    if shape in _MARKS:
+        return f'class="mark" data-mark="{_MARKS[shape]}"'
+    return f'class="{shape}"'
 
 
 def scrolling(label: str, table: str) -> str:
@@ -74,7 +85,8 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
 
     Figures in it get the card's sentence as their text alternative, and buttons that save them.
     """
-    figures = [child for child in children if isinstance(child, figure)]
+    beside = (child.children if isinstance(child, Row) else [child] for child in children)
+    figures = [child for group in beside for child in group if isinstance(child, figure)]
     sentence, legend = (
         next((child for child in children if kind in child.css_classes), None)
         for kind in ("sentence", "legend")

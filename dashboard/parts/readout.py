@@ -47,6 +47,15 @@ READOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "rho_heads": ("", "", {"rho_map.layer": "layer {layer}, head {head}: ρ = {rho:2}"}),
     "logits": ("", "", {"logits_0.logits": _LOGIT}),
     "coded_logits": ("", "", {"logits_1.logits": _LOGIT}),
+    "limit_rungs": ("", "", {
+        "limit_points.dB": "{rung}, {bits:2} bits: {dB:2} dB over the floor ({low:2} to {high:2}), "
+        "nmse {nmse:s}",
+    }),
+    "limit_densities_plot": (_AT, "", {
+        "limit_densities.nearest": "to the nearest {nearest:3}",
+        "limit_densities.entropy": "entropy-coded {entropy:3}",
+        "limit_densities.feedback": "with feedback {feedback:3}",
+    }),
     "ladder_bars": ("", "", {"ladder.rung": "{rung}: {dB:1} dB"}),
     "data_weight_picture": (_AT, "", {
         "data_weight.data": "weight of the data {data:2}", "data_weight.pdf": "pdf {pdf:3}",

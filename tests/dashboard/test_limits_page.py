@@ -14,12 +14,12 @@ def test_points_and_curves_follow_rho() -> None:
     session = Session({"page": "limits"})
     page = session._pages["limits"]
     points = page.points.data
-    nmse = [float(text) for text in points["nmse"]]
-    over = 10 * np.log10(np.array(nmse) / [floor_nmse(b) for b in points["bits"]])
-    assert_allclose(points["dB"], over, atol=0.03)
+    over = 10 * np.log10(np.array(points["nmse"]) / [floor_nmse(b) for b in points["bits"]])
+    assert_allclose(points["dB"], over, atol=1e-9)
     assert min(points["dB"]) > 0  # the floor of independent matrices
     assert all(low <= dB <= high for low, dB, high in zip(
         points["low"], points["dB"], points["high"], strict=True))  # fmt: skip
+    assert page.rung_text.text.count(" to ") == 2  # no number without its interval
     assert "no code is below 0 dB" in page.rung_text.text
     assert_allclose(page.curves[1].data["dB"][-1], 1.53, atol=0.02)  # what shape costs
     page.rho.value = 0.95
@@ -33,4 +33,5 @@ def test_points_and_curves_follow_rho() -> None:
     page.drop.clicks += 1
     until(lambda: page.cell_text.text != before)
     assert "0.0833" in before
+    assert before.count(" ± 0.00") == 2
     session.close()
