@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
@@ -11,6 +11,7 @@ from quantlab.dashboard.pages.data import ONE
 from quantlab.dashboard.parts.gallery import OWN, TITLES, GalleryMap
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import compare_designs
+from quantlab.design import design_empirical
 from tests.dashboard.test_pages import A, upload
 from tests.dashboard.waiting import until
 
@@ -56,13 +57,13 @@ def test_a_product_that_is_not_the_problems_is_measured_on_itself() -> None:
 
 
 def test_codebooks_to_take_away_are_smoothed_where_others_were_held_out() -> None:
-    one = ql.data.gallery()["el_nino"]
+    one = ql.data.gallery()["co2_trend"]
     pair = ql.EmpiricalPair(*one.calibration)
-    books = [
-        compare_designs(pair, 3, Task(print), held_out).books[0].centers
-        for held_out in (None, one.held_out)
-    ]
-    assert not np.array_equal(*books)
+    for held_out, smoothing in ((None, 0.0), (one.held_out, "auto")):
+        answer = compare_designs(pair, 3, Task(print), held_out)
+        assert answer.best == "empirical"
+        expected = design_empirical(pair, 8, smoothing=smoothing)
+        assert_array_equal(answer.books[0].centers, expected[0].centers)
 
 
 def test_the_map_has_every_problem_and_the_menu_its_name() -> None:
