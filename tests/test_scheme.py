@@ -391,14 +391,20 @@ def test_spares_code_rows_that_are_not_as_those_of_the_fit(tmp_path: Path) -> No
 
 
 def test_codebooks_are_shared_where_their_bytes_would_count() -> None:
-    scales = 3.0 ** np.arange(8)
     rng = np.random.default_rng(15)
-    few, many = (rng.standard_t(9, (rows, 8)) ** 3 * scales for rows in (60, 2000))
-    assert ql.design_scheme((few, few.T), 4).books == "shape"
-    chosen = ql.design_scheme((many, many.T), 4)
-    for each in chosen.info["tried"]:
-        assert {"nmse", "side_bytes", "books"} <= each.keys()
-    assert chosen.side_bytes >= ql.design_scheme((few, few.T), 4).side_bytes
+    for rows, books in ((60, "matrix"), (2000, "index")):  # unlike columns, few rows and many
+        a, b = (
+            np.c_[
+                rng.choice([-1.0, 1.0], (rows, 4)) + 0.02 * rng.normal(size=(rows, 4)),
+                rng.exponential(size=(rows, 4)),
+                rng.normal(size=(rows, 4)),
+            ]
+            for _ in range(2)
+        )
+        scheme = ql.design_scheme((a, b.T), 4, basis="none")
+        assert scheme.books == books
+        least = min(scheme.info["tried"], key=lambda way: way["nmse"])
+        assert (least["books"] == books) == (rows == 2000)
 
 
 @pytest.mark.parametrize("books", ["index", "shape"])
