@@ -17,10 +17,10 @@ function enlarge(card) {
   for (const [axis, sizes] of enlarged) axis.setv(sizes, {sync: false});
   enlarged.clear();
   for (const element of card?.shadowRoot?.querySelectorAll(".bk-Figure") ?? []) {
-    const view = Bokeh.index.find_one((candidate) => candidate.el === element);
+    const view = Bokeh.index.query_one((candidate) => candidate.el === element);
     for (const axis of [...view?.model.below ?? [], ...view?.model.left ?? []]) {
       enlarged.set(axis, Object.fromEntries(SIZES.map((name) => [name, axis[name]])));
-      axis.setv(Object.fromEntries(SIZES.map((name) => [name, `${parseFloat(axis[name]) * LARGER}px`])), {sync: false});
+      axis.setv(Object.fromEntries(SIZES.map((name) => [name, axis[name].replace(/[\d.]+/, (size) => size * LARGER)])), {sync: false});
     }
   }
 }

@@ -327,7 +327,7 @@ class DataPage:
         if self._example_shown and self.mode.value == TWO:
             bits, sentence, rows = stored_example()
             self._write(f"{_EXAMPLE}{sentence}", rows)
-            self.status.text += f" The report at {bits} bits: {provenance().lower()}."
+            self.status.text += f" The report is of {bits} bits. {provenance()}."
 
     def _unread(self, _: str) -> None:
         self.reading.text = ""

@@ -100,3 +100,50 @@ def test_all_cards_of_the_first_page_fit_the_wall(
         "(all) => all.filter((e) => e.checkVisibility()).map((e) => e.clientHeight)"
     )
     assert min(heights) >= 70
+
+
+def test_keys_of_a_lecture(dashboard: Dashboard) -> None:
+    page = dashboard("?tour=5&k_x=2", 1280, 720)
+    measured(page, k_x=2)
+
+    def until_link(name: str, value: str | None) -> None:
+        page.wait_for_function(
+            "([name, value]) => new URL(location).searchParams.get(name) === value",
+            arg=[name, value],
+        )  # fmt: skip
+
+    page.keyboard.press("k")
+    until_link("keep", "k_x:2")
+    page.keyboard.press("PageDown")
+    until_link("tour", "6")
+    page.keyboard.press("p")
+    until_link("tour", "5")
+    guess = page.get_by_role("textbox", name="Your guess")
+    guess.fill("16 kx")
+    guess.press("Enter")
+    expect(page.get_by_text("Guessed: 16 kx")).to_be_visible()
+    expect(guess).not_to_be_focused()
+    page.get_by_role("heading", name="What the product loses").hover()
+    axis = "Bokeh.documents[0].get_model_by_name('error').below[0]"
+    size = f"parseFloat({axis}.major_label_text_font_size)"
+    before = page.evaluate(size)
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement !== null")
+    page.wait_for_function(f"Math.abs({size} - {1.6 * before}) < 1e-9")
+    page.keyboard.press("f")
+    page.wait_for_function(f"document.fullscreenElement === null && {size} === {before}")
+    page.keyboard.press("x")
+    until_link("keep", None)
+
+
+def test_files_dropped_on_any_page_are_taken(dashboard: Dashboard) -> None:
+    page = dashboard()
+    page.evaluate("""() => {
+      const dataTransfer = new DataTransfer();
+      for (const [name, text] of [["a.csv", "1,2\\n3,4\\n5,6"], ["b.csv", "1,2,3\\n3,4,5"]])
+        dataTransfer.items.add(new File([text], name, {type: "text/csv"}));
+      const options = {dataTransfer, bubbles: true, cancelable: true, composed: true};
+      document.body.dispatchEvent(new DragEvent("drop", options));
+    }""")
+    expect(page.get_by_text("A is 3 × 2 and B 2 × 3")).to_be_visible()
+    expect(page.get_by_role("tab", name="Your data")).to_have_attribute("aria-selected", "true")
