@@ -114,6 +114,8 @@ def test_designs_beat_uniform_grids_at_their_entropy(
         if abs(grid.bits - bits) < 1e-6:
             assert exact.nmse <= grid.point.nmse * (1 + 1e-9)
     assert exact.nmse < 0.98 * grid.point.nmse or rho == 0
+    if (bits, rho) == (1.0, 0.95):  # of many optima one that few starts lead to
+        assert exact.nmse < 0.08
 
 
 def test_a_dead_zone_and_a_hole() -> None:
