@@ -40,7 +40,7 @@ class GaussianReading:
     Examples
     --------
     >>> import quantlab as ql
-    >>> reading = ql.gaussian_reading(ql.GaussianPair(0.8).sample_matrices(64, 64, 64))
+    >>> reading = ql.gaussian_reading(ql.GaussianPair(0.8).sample_matrices(128, 256, 128))
     >>> reading.trusted
     True
     """
