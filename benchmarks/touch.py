@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -167,14 +168,15 @@ def _table(found: dict[str, list[list[float]]]) -> list[str]:
 def _store(name: str, found: dict[str, list[list[float]]]) -> None:
     """The figures under a name beside those stored, and the page that shows all."""
     stored = json.loads(_STORED.read_text()) if _STORED.exists() else {}
-    stored[name] = {"machine": machine(["panel", "bokeh"]), "tabs": found}
+    about = {**machine(["panel", "bokeh"]), "load of the last minute": f"{os.getloadavg()[0]:.0f}"}
+    stored[name] = {"machine": about, "tabs": found}
     _STORED.write_text(json.dumps(stored, indent=1) + "\n")
     parts = [
         "# Tab to tab in a browser\n",
         "`python benchmarks/touch.py --tabs`: ms from the click to the painted picture at "
         "1280 × 800, the longest task in which nothing else is answered, and the sum of all above "
         "50 ms within 3.5 s; the slowest of the later visits. Server and browser share the "
-        "machine. Density is the page that was loaded.\n",
+        "machine; nan: not within 3.5 s. Density is the page that was loaded.\n",
     ]
     for label, part in stored.items():
         parts += [f"## {label}\n", *_table(part["tabs"]), "", f"{part['machine']}", ""]
