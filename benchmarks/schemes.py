@@ -226,8 +226,8 @@ def markdown(record: dict) -> str:
         "## 72 attention heads", "",
         "Fitted on the calibration texts, measured on the held-out ones; geometric mean of nmse. "
         "All choices are made inside the calibration texts, but for the margin that entropy-coded "
-        "lengths keep, which was set with held-out lengths and errors in sight (3.3 standard errors; "
-        "3.5 gave 1.256e-3 at 4 bits before shapes were smoothed). written: mean bits an "
+        "lengths keep, which was set with held-out lengths and errors in sight (3.3 standard "
+        "errors; 3.5 gave 1.256e-3 at 4 bits before shapes were smoothed). written: mean bits an "
         "entry of codes on the held-out texts (entropy: what the range coder wrote; fixed: above "
         "their bits what moved codebooks). with side: all that decoding and products need "
         "beside the codes counted too, spread over the entries of the calibration texts. "
