@@ -146,6 +146,11 @@ def _playing(label: str) -> Callable[[Page], None]:
     return check
 
 
+def _kept(page: Page) -> None:
+    named(page, "button", "Clear kept").press("Enter")
+    expect(named(page, "button", "Keep this")).to_be_visible()
+
+
 def _example(page: Page) -> None:
     expect(named(page, "button", "Compare the designs")).to_be_enabled()
     expect(named(page, "button", "Report")).to_be_disabled()
@@ -162,6 +167,7 @@ _ANSWERS: dict[str, Callable[[Page], None]] = {
     "Presets": _menu,
     "Tour": _tour,
     "Share": _dialog,
+    "Keep this": _kept,
     "Play ρ": _playing("Play ρ"),
     "Play": _playing("Play"),
     "Reset": lambda page: page.wait_for_function("!/rho=|source=|k_x=/.test(location.search)"),
