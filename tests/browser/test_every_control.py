@@ -103,6 +103,11 @@ def use(page: Page, role: str, name: str) -> None:
     elif control.get_attribute("aria-pressed") is not None:
         control.press("Enter")
         expect(control).to_have_attribute("aria-pressed", "true")
+    elif name.startswith("Fill the screen"):
+        control.press("Enter")
+        page.wait_for_function("document.fullscreenElement")
+        page.evaluate("document.exitFullscreen()")
+        page.wait_for_function("!document.fullscreenElement")
     else:
         control.press("Enter")
         _ANSWERS[name](page)
