@@ -260,8 +260,8 @@ export function render({model, el}) {
     return optimum.problem === model.problem && optimum.x?.length === x.length && optimum.y?.length === y.length ? optimum : null;
   };
 
-  function changed() {
-    say("");
+  function changed(words = "") {
+    say(words);
     draw();
     // after the picture: the hand comes first
     if (!scoring) scoring = setTimeout(score, 0);
@@ -321,12 +321,12 @@ export function render({model, el}) {
     chosen = null;
     fit();
   }
-  function fit() {
+  function fit(words) {
     const {optimum} = model;
     const outermost = Math.max(...x.map(Math.abs), ...y.map(Math.abs), ...(optimum.x ?? []).map(Math.abs), ...(optimum.y ?? []).map(Math.abs));
     reach = Math.min(WIDEST, Math.max(NARROWEST, 1.08 * outermost));
     layout();
-    changed();
+    changed(words);
   }
   function problemCame() {
     const {family, rho, nu} = model.law;
@@ -342,8 +342,12 @@ export function render({model, el}) {
   model.on("centers", centersCame);
   model.on("problem", problemCame);
   model.on("pdf", layout);
-  model.on("optimum", () => (held === null ? fit() : changed()));
-  model.on("beat", changed);
+  model.on("optimum", () => { // what was said last is not about it
+    const words = $(".said").textContent;
+    if (held === null) fit(words);
+    else changed(words);
+  });
+  model.on("beat", () => changed());
   model.on("ghost", draw);
   model.on("answer", () => {
     answered();

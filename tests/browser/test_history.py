@@ -105,6 +105,9 @@ def test_back_walks_the_tour_and_a_reloaded_page(dashboard: Dashboard) -> None:
     page.wait_for_function("Bokeh.documents[0].is_idle")
     page.go_back()
     expect(page.get_by_role("heading", name="1 of 8")).to_be_visible()
+    # a slider that is still being drawn would put this value back over the next one
+    expect(slider(page, "Correlation ρ")).to_have_attribute("aria-valuenow", "0")
+    page.wait_for_function("Bokeh.documents[0].is_idle")
     page.go_back()
     expect(page.get_by_role("heading", name="1 of 8")).to_be_hidden()
     expect(page.get_by_role("checkbox", name="Bilinear")).not_to_be_checked()

@@ -19,18 +19,18 @@ PLACES = ("x", "y", "xs", "ys", "y0", "y1", "y2", "left", "right", "image", "mar
 SHOWN = {
     ("density", "pitchfork"): (
         (-1, 1), (-2.6, 2.6), [-1, -(3**-0.5), 0, 3**-0.5, 1], [-2, -1, 0, 1, 2],
-        ["Image share", "MultiLine xs ys", "MultiLine rho u", "Scatter rho u", "Scatter rho u"],
+        ["Image share", "MultiLine xs ys", "MultiLine rho u", *3 * ["Scatter rho u"]],
     ),
     ("density", "density"): (
         (-4.6, 4.6), (0, 0.26), DEVIATIONS, [0, 0.1, 0.2],
         ["VArea u pdf", *2 * ["Line u weight"], *2 * ["Line u plain"], "Line u data",
-         *2 * ["Line u optimal", "Scatter u height"]],
+         "Line u optimal", *2 * ["Line u optimal", "Scatter u height"]],
     ),
-    ("density", "rug"): ((-4.6, 4.6), None, DEVIATIONS, None, 7 * ["Scatter u design"]),
+    ("density", "rug"): ((-4.6, 4.6), None, DEVIATIONS, None, [*7 * ["Scatter u design"], "Scatter u y"]),
     ("density", "error"): (
         (1.8, 285), (1e-8, 3), LEVELS, DECADES,
-        ["Line K nmse", "Line K nmse", "MultiLine K nmse", "Segment low high",
-         "Scatter K nmse marker size"],
+        ["Line K nmse", "Line K nmse", "MultiLine K nmse", "Scatter K nmse marker",
+         "MultiLine K nmse", "Segment low high", "Scatter K nmse marker size"],
     ),
     ("error", "exact"): (
         (1.8, 285), (1e-8, 3), LEVELS, DECADES,
@@ -43,11 +43,11 @@ SHOWN = {
     ("error", "entries_1"): ((0, 64), (64, 0), [0, 16, 32, 48, 64], [0, 32, 64], ["Image error"]),
     ("codebooks", "codebook"): (
         (-4.6, 4.6), (0, 0.62), DEVIATIONS, [0, 0.2, 0.4],
-        ["Quad left right", "VArea u pdf", "Scatter u row", "Scatter u row"],
+        ["Quad left right", "VArea u pdf", *3 * ["Scatter u row"]],
     ),
     ("codebooks", "trace"): (
         (-4.6, 4.6), (40, 0), DEVIATIONS, [0, 10, 20, 30, 40],
-        ["MultiLine u step", "Scatter u step"],
+        ["MultiLine u step", "Scatter u step", "Scatter u step"],
     ),
     ("attention", "rho_heads"): (
         (-0.5, 11.5), (5.5, -0.5), list(range(12)), list(range(6)),
@@ -66,7 +66,11 @@ SHOWN = {
         (-4, 4), (0, 4), DEVIATIONS, [0, 1, 2, 3, 4],
         ["VArea u pdf", "Line u gaussian", "Line u data"],
     ),
-    ("speed", "speed_bars"): ((0, 12), None, list(range(0, 100, 2)), None, ["HBar name ratio"]),
+    ("data", "gallery_map_picture"): (
+        (-1, 1), (-1.7, 1.7), [-1, -(3**-0.5), 0, 3**-0.5, 1], [-1, 0, 1],
+        ["MultiLine xs ys", "Scatter rho u", "Scatter rho u"],
+    ),
+    ("speed", "speed_bars"): (None, None, list(range(0, 100, 2)), None, ["HBar name ratio"]),
 }  # fmt: skip
 
 
