@@ -26,7 +26,9 @@ SHOWN = {
         ["VArea u pdf", *2 * ["Line u weight"], *2 * ["Line u plain"], "Line u data",
          "Line u optimal", *2 * ["Line u optimal", "Scatter u height"]],
     ),
-    ("density", "rug"): ((-4.6, 4.6), None, DEVIATIONS, None, [*7 * ["Scatter u design"], "Scatter u y"]),
+    ("density", "rug"): (
+        (-4.6, 4.6), None, DEVIATIONS, None, [*7 * ["Scatter u design"], "Scatter u y"],
+    ),
     ("density", "error"): (
         (1.8, 285), (1e-8, 3), LEVELS, DECADES,
         ["Line K nmse", "Line K nmse", "MultiLine K nmse", "Scatter K nmse marker",
