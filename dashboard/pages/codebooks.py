@@ -331,7 +331,6 @@ class CodebooksPage:
             button.disabled = books is None
 
     def _show(self, made: Made) -> None:
-        self._offer(made.books)
         pair = made.request.problem.law()
         book, sigma = made.books[made.operand == "y"], pair.sigma(made.operand)
         u, t = book.centers / sigma, book.thresholds / sigma
@@ -374,6 +373,7 @@ class CodebooksPage:
             f"{np.max(np.abs(u)):.2f} σ."
         )
         self._show_trace(None if made.trace is None else made.trace / sigma, made)
+        self._offer(made.books)  # files of what is drawn
         self.status.text = ""
         self._compare(made)
 
