@@ -30,6 +30,8 @@ def test_a_picture_is_saved_as_it_is_drawn(dashboard: Dashboard, tmp_path: Path)
     # a card of two figures is one picture, under its title and its legend
     png = saved(page, "Where a codebook should put its levels", "PNG", tmp_path)
     heights = [page.locator(".bk-Figure").nth(i).bounding_box()["height"] for i in range(2)]
+    assert heights[0] >= 120, "on this window too it can be read"
+    assert heights[1] >= 96
     assert int.from_bytes(png[20:24]) >= sum(heights) + 36 + 20
     assert saved(page, title, "SVG", tmp_path).lstrip().startswith(b"<svg")
     rows = list(csv.DictReader(saved(page, title, "CSV", tmp_path).decode().splitlines()))
