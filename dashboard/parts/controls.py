@@ -40,9 +40,10 @@ _RHO_MARKS = [
 #: What a slider does in the browser: write its value where the drawing code reads it.
 _COPY = "setting.data = {...setting.data, %s: [%s]};"
 #: There and back over all correlations, at a pace that one can talk to; it ends when anything else
-#: moves the slider, or when the page has no use for it.
+#: moves the slider, or when the page has no use for it. What the server moves it to stands in the
+#: button's tags: a slider that is drawn at that moment may put its own value over it.
 _PLAY = """
-const rho = slider.data;
+const rho = slider.data, told = button.tags;
 const stop = () => {
   clearInterval(button.timer);
   button.timer = null;
@@ -53,6 +54,12 @@ else {
   let step = 0.02, last = rho.value, before = last;
   button.data.label = "Pause";
   button.timer = setInterval(() => {
+    if (button.tags !== told) {
+      stop();
+      for (const ms of [0, 200, 400, 800])
+        setTimeout(() => [last, before].includes(rho.value) && (rho.value = button.tags[0]), ms);
+      return;
+    }
     // a slider that is drawn late puts its value before back
     if (!button.visible || (rho.value !== last && rho.value !== before)) return stop();
     if (last + step > 1 || last + step < -1) step = -step;
@@ -72,6 +79,10 @@ class Controls:
         self.setting = ColumnDataSource(self._drawn(), name="setting", syncable=False)
         heads = state.param.head.bounds[1] + 1
         layers = state.param.layer.bounds[1] + 1
+        self.play = pmui.Button(
+            label="Play ρ", variant="text", size="small", margin=(0, 6), tags=[state.rho, 0]
+        )
+        state.param.watch(self._move, "rho")  # before the slider's own: it still has the old value
         self.rho = self._bind(
             pmui.FloatSlider, "rho", start=-1, end=1, step=0.01, format="0.00[00]", marks=_RHO_MARKS
         )
@@ -115,7 +126,6 @@ class Controls:
             ("inner_dim", self.inner_dim, _OPTION),
         ):
             widget.jscallback(args={"setting": self.setting}, value=_COPY % (name, value))
-        self.play = pmui.Button(label="Play ρ", variant="text", size="small", margin=(0, 6))
         self.play.js_on_click(args={"slider": self.rho, "button": self.play}, code=_PLAY)
         self.keep = pmui.Button(label="Keep this", variant="text", size="small", margin=(0, 6))
         self.keep.on_click(lambda _: self.keep_or_clear())
@@ -205,6 +215,11 @@ class Controls:
 
     def _drawn(self) -> dict[str, list]:
         return {name: [getattr(self.state, name)] for name in ("rho", "k_x", "k_y", "inner_dim")}
+
+    def _move(self, event: Any) -> None:
+        """Tell Play of a correlation that did not come from the slider."""
+        if event.new != self.rho.value:
+            self.play.tags = [event.new, self.play.tags[1] + 1]
 
     def _bind(self, kind: type, name: str, **options: Any) -> Any:
         """A widget and the state's parameter follow each other; a refused value is told."""
