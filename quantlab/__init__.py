@@ -39,7 +39,7 @@ from quantlab.transition import critical_rho, finite_size_critical_rho, worst_rh
 from quantlab.measure import MeasuredError, measure, measure_designs, measure_trials  # isort: skip
 from quantlab.reading import GaussianReading, gaussian_reading  # isort: skip
 from quantlab.report import DesignReport, design_report  # isort: skip
-from quantlab import data as data  # isort: skip
+from quantlab import data as data, model as model  # isort: skip
 
 __version__ = "0.2.0"
 

@@ -15,8 +15,9 @@ import quantlab as ql
 from quantlab.experiments import attention_claims
 from quantlab.experiments.attention_claims import shipped_heads
 from quantlab.experiments.claims import Run
-from quantlab.experiments.recording import Head, help_texts, load_model, record_heads
+from quantlab.experiments.recording import Head, help_texts, record_heads
 from quantlab.experiments.transformer import coded_attention, outcomes, win_matrix
+from quantlab.model import load_model
 
 IDS = [[(7 * i + s) % 50 for i in range(20)] for s in range(3)]
 

@@ -40,7 +40,8 @@ def add_report(commands: object) -> None:
         "the\nerror of the product, the least first. A alone is multiplied by its transpose.",
         "quantlab report A.npy B.npy --bits 4\n"
         "quantlab report model.safetensors:layers.0.weight activations.npz:x --json > report.json\n"
-        "quantlab report --gallery photo",
+        "quantlab report --gallery photo\n"
+        "quantlab report --model FOLDER --bits 4",
     )  # fmt: skip
     add = parser.add_argument
     add("matrices", nargs="*", metavar="A [B]", help="A (m, k) and B (k, n); see quantlab --help")
@@ -48,6 +49,11 @@ def add_report(commands: object) -> None:
         "--gallery",
         metavar="NAME",
         help="a real product that is shipped, on its held-out part; a wrong name tells them all",
+    )
+    add(
+        "--model",
+        metavar="NAME",
+        help="a transformer, by folder or hub name: all products of its layers, and its heads",
     )
     add("--bits", type=int, default=4, help="of an entry, 1 to 8; default: 4")
     add("--held-out", nargs="+", action="append", metavar=("A", "B"),
@@ -65,6 +71,10 @@ def _report(options: argparse.Namespace) -> int:
     from quantlab import design_report, gaussian_reading
     from quantlab.data import problem
 
+    if options.model is not None:
+        from quantlab.cli.model_report import report_model
+
+        return report_model(options)
     one = reading = None
     with telling():
         if options.gallery is not None:

@@ -13,8 +13,9 @@ from quantlab.data.make_attention import model_folder
 from quantlab.experiments.claims import PAPER, Claim, Finding, Run, verdict
 from quantlab.experiments.designs import BALANCED, EMPIRICAL
 from quantlab.experiments.ladder import LIMIT, ladder_rows, ladder_table
-from quantlab.experiments.recording import Head, help_texts, load_model, record_heads
+from quantlab.experiments.recording import Head, help_texts, record_heads
 from quantlab.experiments.transformer import METRICS, coded_attention, win_matrix
+from quantlab.model import load_model
 from quantlab.sweep import Row
 
 GPT2_HEADS = 144

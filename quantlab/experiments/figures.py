@@ -125,6 +125,17 @@ def gallery_figure(rows: Sequence[Row]) -> hv.Overlay:
     return _titled(hv.Overlay(layers), title, "correlation rho", "densest place, in deviations")
 
 
+def end_to_end_figure(rows: Sequence[Row]) -> hv.Overlay:
+    """Error of the embeddings against that of the products: a line a design, a dot a size."""
+    layers: list[hv.Element] = []
+    for design in dict.fromkeys(row["design"] for row in rows if "nmse" in row):
+        dots = [(row["nmse"], row["embedding"]) for row in rows if row["design"] == design]
+        layers += [hv.Curve(dots, label=design), hv.Scatter(dots, label=design)]
+    title = "A coded encoder: its embeddings' error against its products'"
+    overlay = _titled(hv.Overlay(layers), title, "nmse of the products", "1 - cosine", log="xy")
+    return overlay
+
+
 FIGURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "reduction": reduction_figure,
     "products": products_figure,
@@ -134,6 +145,7 @@ FIGURES: dict[str, Callable[[Sequence[Row]], Any]] = {
     "least_squares": least_squares_figure,
     "ladder": ladder_figure,
     "gallery": gallery_figure,
+    "end to end": end_to_end_figure,
 }
 
 

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from quantlab.model.loading import attend, is_causal, watching
 
 Tensor = NDArray[np.float32]
 
@@ -32,28 +33,6 @@ class Head:
         """The same head on some of the sequences."""
         q, k, v = (x[sequences] for x in (self.queries, self.keys, self.values))
         return Head(self.layer, self.head, q, k, v, self.scaling, self.causal)
-
-
-def load_model(name: str | Path) -> tuple[Any, Any]:
-    """(model, tokenizer) by folder or hub name, its attention replaced by one that can be watched.
-
-    Raises
-    ------
-    ValueError
-        If there is no such folder or model.
-    ImportError
-        Without transformers (extra `llm`).
-    """
-    try:
-        from transformers import AttentionInterface, AutoModel, AutoTokenizer
-    except ImportError:
-        raise ImportError("a model needs transformers: pip install -e '.[llm]'") from None
-    AttentionInterface.register("quantlab", _watched)
-    try:
-        model = AutoModel.from_pretrained(name, attn_implementation="quantlab")
-        return model.eval(), AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"model must be a folder or a hub's name; {name}: {error}") from None
 
 
 def record_heads(
@@ -105,49 +84,37 @@ def record_heads(
     return heads
 
 
-_seen: list[tuple[Any, ...]] | None = None
-_unrotated: list[tuple[Any, Any]] = []
-
-
-def _watched(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
-) -> Any:
-    """transformers' own attention, with its operands noted."""
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    if _seen is not None:
-        q, k = _unrotated.pop() if _unrotated else (query, key)
-        causal = bool(options.get("is_causal", getattr(module, "is_causal", False)))
-        scaling = options.get("scaling") or query.shape[-1] ** -0.5
-        _seen.append((q, k, value, float(scaling), causal))
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-
-
 @contextmanager
 def _watching(model: Any, seen: list[tuple[Any, ...]], rotation: str) -> Iterator[None]:
-    global _seen
     homes: set[Any] = {sys.modules[type(part).__module__] for part in model.modules()}
     rotating = [home for home in homes if hasattr(home, "apply_rotary_pos_emb")]
     if rotation == "before" and not rotating:
         raise ValueError(f"{type(model).__name__} has no rotary positions")
     kept = [(home, home.apply_rotary_pos_emb) for home in rotating]
+    unrotated: list[tuple[Any, Any]] = []
 
     def noting(rotate: Any) -> Any:
         def rotated(q: Any, k: Any, *rest: Any, **options: Any) -> Any:
-            _unrotated[:] = [(q, k)]
+            unrotated[:] = [(q, k)]
             return rotate(q, k, *rest, **options)
 
         return rotated
 
-    _seen = seen
+    def watcher(
+        module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
+    ) -> Any:
+        q, k = unrotated.pop() if unrotated else (query, key)
+        scaling = options.get("scaling") or query.shape[-1] ** -0.5
+        seen.append((q, k, value, float(scaling), is_causal(module, options)))
+        return attend(module, query, key, value, attention_mask, **options)
+
     try:
         if rotation == "before":
             for home, rotate in kept:
                 home.apply_rotary_pos_emb = noting(rotate)
-        yield
+        with watching(watcher):
+            yield
     finally:
-        _seen = None
-        _unrotated.clear()
         for home, rotate in kept:
             home.apply_rotary_pos_emb = rotate
 

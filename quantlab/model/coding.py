@@ -1,0 +1,200 @@
+"""Make the coders of a model's products: by each design, from the operands on some texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from quantlab import _validate as check
+from quantlab.balancing import Basis, balance
+from quantlab.codebook import Codebook
+from quantlab.codes import encode
+from quantlab.design import DESIGNS, design_empirical
+from quantlab.formats import FORMATS, GROUP_FORMATS, GroupFormat
+from quantlab.model.operands import Array, Operands
+from quantlab.model.routing import Coded, Coder
+from quantlab.pairs import EmpiricalPair
+from quantlab.scheme import design_scheme
+from quantlab.scheme.coder import Coder as Half
+
+#: What products are coded by, from the plainest to the best; those that do not exist at a number
+#: of bits are left out by `designs_at`.
+MODEL_DESIGNS = (
+    "int_absmax", "int_mse", "fp8_e4m3", "nf4", "int4_row", "int4_g32", "int8_row", "int8_g32",
+    "mxfp4", "nvfp4", "mxfp6_e2m3", "mxfp8_e4m3", "gaussian_compander", "closed_form", "lloyd_max",
+    "empirical", "balanced", "scheme",
+)  # fmt: skip
+_OF_DATA = ("empirical", "balanced", "scheme")
+
+
+def designs_at(bits: int) -> list[str]:
+    """Those of `MODEL_DESIGNS` that exist at `bits`, from 2 to 8.
+
+    Examples
+    --------
+    >>> designs_at(3)[:3]
+    ['int_absmax', 'int_mse', 'gaussian_compander']
+    """
+    levels = 2 ** check.count(bits, "bits", 2, 8)
+    return [name for name in MODEL_DESIGNS if _exists(name, levels)]
+
+
+def _exists(design: str, levels: int) -> bool:
+    if design in GROUP_FORMATS:
+        return 2 ** GROUP_FORMATS[design].code_bits == levels
+    if design in FORMATS:
+        return FORMATS[design].exists_at(levels)
+    if design not in (*DESIGNS, *_OF_DATA):
+        raise ValueError(f"design must be one of {MODEL_DESIGNS}; got {design!r}")
+    return True
+
+
+def code_products(
+    products: Mapping[str, Operands], design: str, bits: int | Mapping[str, int]
+) -> dict[str, Coder]:
+    """A coder for each product, made from its operands on calibration texts.
+
+    Parameters
+    ----------
+    products : mapping
+        As `record_products` gives it.
+    design : str
+        A name of `DESIGNS`, `FORMATS` or `GROUP_FORMATS`; "empirical": `design_empirical`;
+        "balanced": that in the basis of `balance`; "scheme": `design_scheme`.
+    bits : int or mapping
+        Of a code, from 2 to 8; or for each `Operands.group`.
+
+    Returns
+    -------
+    dict
+        Name -> coder, for `run_model`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the design does not exist at these bits, or a group has none.
+
+    Notes
+    -----
+    Scales and codebooks are those of the calibration texts; only formats of groups take theirs from
+    what they code. In attention times values the inner index is the token, and no index is like
+    the next text's: "balanced" and "scheme" have one codebook an operand there.
+    """
+    made: dict[str, Coder] = {}
+    for name, operands in products.items():
+        own = bits.get(operands.group) if isinstance(bits, Mapping) else bits
+        if own is None:
+            raise ValueError(f"bits must have all groups; got none for {operands.group}")
+        levels = 2 ** check.count(own, "bits", 2, 8)
+        if not _exists(design, levels):
+            raise ValueError(f"{design} does not exist at {own} bits")
+        made[name] = _coder(operands, design, own, levels)
+    return made
+
+
+def _coder(operands: Operands, design: str, bits: int, levels: int) -> Coder:
+    if design in GROUP_FORMATS:
+        return _ByGroups(GROUP_FORMATS[design])
+    pair = operands.pair()
+    if not (np.any(pair.a) and np.any(pair.b)):
+        return _as_it_is
+    if design in FORMATS:
+        return _ByBooks(*FORMATS[design](pair, levels))
+    if design in DESIGNS:
+        return _ByBooks(*DESIGNS[design](pair.gaussian(), levels, pair.inner_dim))
+    if design == "empirical" or operands.kind == "values":
+        return _ByBooks(*design_empirical(pair, levels, smoothing="auto"))
+    if design == "balanced":
+        basis = balance(pair)
+        moved = EmpiricalPair(*basis.apply(pair.a, pair.b))
+        return _ByBooks(*design_empirical(moved, levels, smoothing="auto"), basis)
+    scheme = design_scheme(pair, bits, **_PARTS)
+    assert scheme.x is not None
+    assert scheme.y is not None
+    return _ByScheme(scheme.x, scheme.y)
+
+
+#: Of `design_scheme`, which is too slow to try all on every product of a model.
+_PARTS: dict[str, Any] = {
+    "basis": "none", "rates": "allocated", "rounding": "feedback", "books": "index",
+}  # fmt: skip
+
+
+def _as_it_is(operands: Operands) -> Coded:
+    return operands.x, operands.y
+
+
+@dataclass
+class _Cached:
+    """Weights are coded once."""
+
+    weights: tuple[Array, ...] | None = field(default=None, init=False, repr=False)
+
+    def __call__(self, operands: Operands) -> Coded:
+        x = self.side(operands.x, 0)
+        if operands.kind != "linear":
+            return x, self.side(operands.y, 1)
+        if self.weights is None:
+            self.weights = self.side(operands.y, 1)
+        return x, self.weights
+
+    def side(self, parts: tuple[Array, ...], which: int) -> tuple[Array, ...]:
+        raise NotImplementedError
+
+
+@dataclass
+class _ByBooks(_Cached):
+    """A codebook an operand, in a basis of the inner index or as it is."""
+
+    book_x: Codebook
+    book_y: Codebook
+    basis: Basis | None = None
+
+    def side(self, parts: tuple[Array, ...], which: int) -> tuple[Array, ...]:
+        book = (self.book_x, self.book_y)[which]
+        if self.basis is not None:
+            there, back = self.basis.forward, self.basis.inverse
+            if which:
+                there, back = back.T, there.T
+            (rows,) = parts
+            coded = encode((rows @ there).astype(np.float32), book).decode(np.float64)
+            return ((coded @ back).astype(np.float32),)
+        flat = np.concatenate([part.ravel() for part in parts])[None]
+        coded = encode(flat, book).decode()[0]
+        ends = np.cumsum([part.size for part in parts])[:-1]
+        split = np.split(coded, ends)
+        return tuple(c.reshape(part.shape) for c, part in zip(split, parts, strict=True))
+
+
+@dataclass
+class _ByGroups(_Cached):
+    """A scale for each group of entries along the inner index, from the entries themselves."""
+
+    kind: GroupFormat
+
+    def side(self, parts: tuple[Array, ...], which: int) -> tuple[Array, ...]:
+        longest = max(part.shape[1] for part in parts)
+        padded = [np.pad(part, ((0, 0), (0, longest - part.shape[1]))) for part in parts]
+        coded = self.kind.encode(np.vstack(padded)).decode()
+        ends = np.cumsum([len(part) for part in parts])[:-1]
+        return tuple(
+            np.ascontiguousarray(rows[:, : part.shape[1]])
+            for rows, part in zip(np.split(coded, ends), parts, strict=True)
+        )
+
+
+@dataclass
+class _ByScheme(_Cached):
+    """The halves of a scheme."""
+
+    half_x: Half
+    half_y: Half
+
+    def side(self, parts: tuple[Array, ...], which: int) -> tuple[Array, ...]:
+        half = (self.half_x, self.half_y)[which]
+        (rows,) = parts
+        coder, codes = half.code(np.ascontiguousarray(rows))
+        return (coder.restored(coder.values(codes)).astype(np.float32),)
