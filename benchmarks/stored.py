@@ -22,10 +22,10 @@ from _harness import machine  # noqa: E402
 from quantlab import EmpiricalPair  # noqa: E402
 from quantlab.dashboard.pages.attention import win_table  # noqa: E402
 from quantlab.dashboard.pages.speed import compare  # noqa: E402
-from quantlab.dashboard.state import attention  # noqa: E402
 from quantlab.dashboard.work.background import Task  # noqa: E402
 from quantlab.dashboard.work.matrices import compare_designs  # noqa: E402
 from quantlab.dashboard.work.stored import Row, Wins  # noqa: E402
+from quantlab.data import load_attention  # noqa: E402
 
 BITS, SIZE, SPEED_BITS, EXAMPLE_BITS = (2, 3, 4, 6, 8), 1024, 4, 4
 
@@ -34,7 +34,7 @@ def main() -> None:
     task = Task(lambda _: None)
     timings = compare(SIZE, SPEED_BITS, "cpu", task)
     assert not isinstance(timings, str)
-    pair = EmpiricalPair(*attention(2, 6).data.calibration_pair())
+    pair = EmpiricalPair(*load_attention().head(2, 6).calibration_pair())
     answer = compare_designs(pair, EXAMPLE_BITS, task)
     record = {
         "date": datetime.now(UTC).date().isoformat(),

@@ -66,8 +66,8 @@ if (slots[name].children.length) {
 _LEFT_BEHIND = 0.02
 #: Controls that change more than what a slider moves.
 RARE = {
-    "page", "hide", "source", "law", "layer", "head", "operand", "rounding", "designs", "linked",
-    "own_x", "keep",
+    "page", "hide", "source", "law", "layer", "head", "problem", "operand", "rounding", "designs",
+    "linked", "own_x", "keep",
 }  # fmt: skip
 #: page -> its module and class, imported on the first visit.
 _PAGES = {

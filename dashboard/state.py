@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
@@ -13,11 +13,12 @@ import numpy as np
 import param
 
 from quantlab import GaussianPair, LaplacePair, Pair, StudentTPair, UniformCopulaPair
-from quantlab.data import AttentionHead, load_attention
+from quantlab.data import gallery
 from quantlab.density import Rounding
-from quantlab.pairs.empirical import EmpiricalPair
 
-SYNTHETIC, ATTENTION = "synthetic", "attention"
+from .given import Given, attention, gallery_problem
+
+SYNTHETIC, ATTENTION, GALLERY = "synthetic", "attention", "gallery"
 LEVELS = (2, 256)
 #: Most centres that a hand can tell apart.
 OWN_LEVELS = 32
@@ -80,6 +81,14 @@ class Problem:
     family: str = GAUSSIAN
     nu: float = 0.0
     rounding: Rounding = "nearest"
+    name: str = ""
+
+    @property
+    def given(self) -> Given | None:
+        """The matrices, where no law draws them."""
+        if self.source == ATTENTION:
+            return attention(self.layer, self.head)
+        return gallery_problem(self.name) if self.source == GALLERY else None
 
     @property
     def gaussian(self) -> bool:
@@ -91,10 +100,14 @@ class Problem:
         """Whether entries are rounded with feedback."""
         return self.rounding == "feedback"
 
+    def entries(self) -> Pair:
+        """The pair whose pdf and weight the entries have: given ones their own, else the law."""
+        return self.law() if (given := self.given) is None else given.pair
+
     def law(self) -> Pair:
         """The pair that the input is drawn from; for given matrices their Gaussian reading."""
-        if self.source == ATTENTION:
-            return attention(self.layer, self.head).pair.gaussian()
+        if (given := self.given) is not None:
+            return given.pair.gaussian()
         if self.family == STUDENT_T:
             return StudentTPair(self.rho, nu=self.nu)
         kinds: dict[str, Callable[[float], Pair]] = {
@@ -123,26 +136,13 @@ class Request:
         problem = self.problem
         if problem.source == ATTENTION:
             return f"layer {problem.layer}, head {problem.head}, {self.levels}"
+        if problem.source == GALLERY:
+            return f"{gallery()[problem.name].title}, {self.levels}"
         law = "" if problem.gaussian else f"{LAWS[problem.family]}, "
         law += f"ν = {problem.nu:g}, " if problem.family == STUDENT_T else ""
         rho = f"{problem.rho:.4g}".replace("-", "−")
         words = f"{law}ρ = {rho}, {self.levels}, k = {problem.inner_dim:,}, seed {problem.seed}"
         return words + (", with feedback" if problem.fed_back else "")
-
-
-@dataclass(frozen=True)
-class Attention:
-    """A head's activations and the pair that its calibration part stands for."""
-
-    data: AttentionHead
-    pair: EmpiricalPair
-
-
-@lru_cache(maxsize=72)
-def attention(layer: int, head: int) -> Attention:
-    """The shipped activations of one head, read once for all sessions."""
-    data = load_attention().head(layer, head)
-    return Attention(data, EmpiricalPair(*data.calibration_pair()))
 
 
 class Centers(param.List):
@@ -182,8 +182,8 @@ class DashboardState(param.Parameterized):
         doc="Products summed in one entry of C",
     )  # fmt: skip
     source = param.Selector(
-        default=SYNTHETIC, objects=[SYNTHETIC, ATTENTION], label="Input",
-        doc="Gaussian matrices, or queries and keys of a transformer",
+        default=SYNTHETIC, objects=[SYNTHETIC, ATTENTION, GALLERY], label="Input",
+        doc="Matrices drawn from a law, queries and keys of a transformer, or other real products",
     )  # fmt: skip
     law = param.Selector(
         default=GAUSSIAN, objects=list(LAWS), label="Law of the pair",
@@ -196,6 +196,9 @@ class DashboardState(param.Parameterized):
     )  # fmt: skip
     layer = param.Integer(2, bounds=(0, 5), label="Layer", doc="Transformer layer, from 0")
     head = param.Integer(6, bounds=(0, 11), label="Head", doc="Attention head, from 0")
+    problem = param.Selector(
+        default="photo", objects=list(gallery()), label="Problem", doc="Real product of the gallery"
+    )
     operand = param.Selector(
         default="x", objects=["x", "y"], label="Operand shown", doc="A (queries) or B (keys)"
     )
@@ -237,7 +240,7 @@ class DashboardState(param.Parameterized):
         self._synthetic_rho = self.rho
         self._guessed: tuple | None = None
         self._follow()
-        self.param.watch(self._follow, ["source", "layer", "head", "rho"])
+        self.param.watch(self._follow, ["source", "layer", "head", "problem", "rho"])
         self.param.watch(self._tie, ["own_x", "own_y", "k_x", "k_y"])
 
     @param.depends("k_x", "linked", watch=True)
@@ -262,14 +265,12 @@ class DashboardState(param.Parameterized):
             )
 
     def _follow(self, *moved: Any) -> None:
-        """rho is the head's estimate while a head is the input, and the user's own afterwards."""
+        """rho is the estimate of given matrices while they are the input, then the user's own."""
         new = {event.name: event.new for event in moved}
-        if "rho" in new and ("source" in new or not self.heads):
+        given = self._given_problem()
+        if "rho" in new and ("source" in new or given is None):
             self._synthetic_rho = new["rho"]
-        if self.heads:
-            self.rho = round(attention(self.layer, self.head).pair.gaussian().rho, 4)
-        else:
-            self.rho = self._synthetic_rho
+        self.rho = self._synthetic_rho if given is None else given.rho
 
     @property
     def awaits_guess(self) -> bool:
@@ -288,6 +289,11 @@ class DashboardState(param.Parameterized):
     def heads(self) -> bool:
         """Whether the input is an attention head."""
         return self.source == ATTENTION
+
+    @property
+    def given(self) -> bool:
+        """Whether the input is matrices that are given, not drawn from a law."""
+        return self.source != SYNTHETIC
 
     def reset(self, **values: Any) -> None:
         """Every control back to its default, but for `values`; theme and lesson stay."""
@@ -317,7 +323,7 @@ class DashboardState(param.Parameterized):
 
     def _changed(self, **values: Any) -> dict[str, str]:
         present = {name: getattr(self, name) for name in CONTROLS} | values
-        if self.heads:  # the head's own
+        if self.given:  # the matrices' own
             present["rho"] = self.param.rho.default
         if self.linked:
             present["k_y"] = self.param.k_y.default
@@ -329,16 +335,25 @@ class DashboardState(param.Parameterized):
 
     def request(self) -> Request:
         """The present setting, rounded so that equal pictures share one measurement."""
-        if self.source == ATTENTION:
-            data = attention(self.layer, self.head).pair
-            problem = Problem(ATTENTION, self.rho, data.inner_dim, 0, self.layer, self.head)
-        else:
+        if (problem := self._given_problem()) is None:
             nu = round(self.nu, 2) if self.law == STUDENT_T else 0.0
             problem = Problem(
                 SYNTHETIC, round(self.rho, 4), self.inner_dim, self.seed, family=self.law, nu=nu,
                 rounding=self.rounding,
             )  # fmt: skip
         return Request(problem, self.k_x, self.k_y, self.shown_designs())
+
+    def _given_problem(self) -> Problem | None:
+        """The given matrices with their estimated rho; None where a law draws them."""
+        problem = (
+            Problem(self.source, 0, 0, 0, self.layer, self.head)
+            if self.heads
+            else Problem(self.source, 0, 0, 0, name=self.problem)
+        )
+        if (given := problem.given) is None:
+            return None
+        rho = round(given.pair.gaussian().rho, 4)
+        return replace(problem, rho=rho, inner_dim=given.pair.inner_dim)
 
     def shown_designs(self) -> tuple[str, ...]:
         """The chosen designs that the input admits, in the order of `DESIGN_LABELS`."""
@@ -389,6 +404,7 @@ CONTROLS = (
     "inner_dim",
     "layer",
     "head",
+    "problem",
     "operand",
     "designs",
     "gain",
@@ -407,8 +423,8 @@ CONTROLS = (
 KEPT = ("keep", "theme", "tour", "predict", "hide")
 #: What makes a setting, and the text of the one without changes.
 SETTING = (
-    "source", "law", "nu", "rho", "k_x", "k_y", "linked", "inner_dim", "layer", "head", "rounding",
-    "seed",
+    "source", "law", "nu", "rho", "k_x", "k_y", "linked", "inner_dim", "layer", "head", "problem",
+    "rounding", "seed",
 )  # fmt: skip
 _DEFAULTS = "defaults"
 

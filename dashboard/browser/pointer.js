@@ -1,7 +1,8 @@
 // Every picture answers: a pointer, a tap, or the arrow keys on a focused picture read its values, and what
 // a line or a dot marks is dragged. A picture's tags[0] says what its place is called and what is dragged;
 // the tags of a renderer say its row: "λ* {optimal:3}", with columns of its source, or x, y, value.
-// Formats: a number of decimals, s for 2.11 × 10⁻⁴, % for a percentage, none for words.
+// Formats: a number of decimals, s for 2.11 × 10⁻⁴, % for a percentage, none for words; in brackets what
+// is left out where one of its values is not known.
 const NEAR = 26, GRIP = 16, STEP = 0.01, MARGIN = 12;
 const SUPERSCRIPT = {"-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹"};
 const FORMATS = {
@@ -17,10 +18,10 @@ function written(value, format) {
   const words = FORMATS[format]?.(value) ?? value.toFixed(Number(format));
   return words.replace(/^-(0(\.0*)?)$/, "$1").replace("-", "−");
 }
-// the row, or nothing where a value is not known
+// the row, or nothing where a value is not known; what stands in brackets goes alone
 function fill(template, values) {
   let known = true;
-  const words = template.replace(/\{(\w+)(?::(.))?\}/g, (_, name, format) => {
+  const words = template.replace(/\[(.*?)\]/g, (_, part) => fill(part, values) ?? "").replace(/\{(\w+)(?::(.))?\}/g, (_, name, format) => {
     const value = values[name];
     if (value === undefined || (typeof value === "number" && !Number.isFinite(value))) known = false;
     return written(value, format);

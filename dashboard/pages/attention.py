@@ -19,10 +19,11 @@ from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.designs import BALANCED, SCHEME
 from quantlab.formats import GROUP_FORMATS
 
+from ..given import attention
 from ..parts.layout import CSS, card, grid, scrolling, text
 from ..parts.theme import INK, plain_figure, ticks
 from ..parts.wording import decimal, scientific
-from ..state import ATTENTION, DESIGN_LABELS, Problem, Request, attention
+from ..state import ATTENTION, DESIGN_LABELS, Problem, Request
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels
 from ..work.stored import Wins, provenance, stored_wins
@@ -280,7 +281,7 @@ def win_table(bits: int, task: Task) -> AttentionTable:
 def _logits(request: Request, task: Task) -> dict[str, Any]:
     """Exact and coded logits of the first held-out sequence, with each design's error."""
     problem = request.problem
-    a, b = next(iter(attention(problem.layer, problem.head).data.held_out.pairs()))
+    a, b = attention(problem.layer, problem.head).held_out[0]
     exact = a @ b
     energy = float(np.mean(np.square(exact, dtype=np.float64)))
     shown = [

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.models import ColumnDataSource, CustomJS, Range1d, Span
+from bokeh.models import ColumnDataSource, CustomJS, FixedTicker, Range1d, Span
 from bokeh.plotting import figure
 
 from quantlab import exact_mse
@@ -31,7 +31,17 @@ from quantlab.pairs import OPERANDS, Operand
 
 from ..parts.board import Board
 from ..parts.layout import CSS, browser_source, card, grid, scrolling, text
-from ..parts.theme import BLUE, DESIGN_STYLES, GREY, INK, PDF, VERMILLION, plain_figure, ticks
+from ..parts.theme import (
+    BLUE,
+    DESIGN_STYLES,
+    GREY,
+    INK,
+    PDF,
+    VERMILLION,
+    make_room,
+    plain_figure,
+    ticks,
+)
 from ..parts.upload_input import UploadInput
 from ..parts.wording import compared, scientific
 from ..state import DESIGN_LABELS, GAUSSIAN, OWN_LEVELS, STUDENT_T, Request
@@ -41,7 +51,7 @@ from ..work.own import best_known, cell_shares, exact_shares, own_books
 from . import Session
 from .density import REACH
 
-_STEPS = 40
+_STEPS, _TOP = 40, 0.62
 _OWN = "own"
 _SMALL: dict[str, Any] = {"variant": "outlined", "size": "small", "margin": (4, 6, 4, 0)}
 _TRACED = 32  # beyond these levels the lines of the trace cannot be told apart
@@ -125,6 +135,7 @@ class CodebooksPage:
         self.own_centers = ColumnDataSource({"u": [], "row": []}, name="own_centers")
         self.ghost = ColumnDataSource({"u": [], "row": [], "step": []}, name="ghost_centers")
         self.pdf = ColumnDataSource({"u": [], "pdf": []}, name="codebook_pdf")
+        self.heights, self.ticker = Range1d(0, _TOP), FixedTicker(ticks=[0, 0.2, 0.4, 0.6])
         self.trace = ColumnDataSource({"step": [], "u": []}, name="lloyd_trace")
         self.now = browser_source("lloyd_now", "u", "step")
         self.here = Span(
@@ -206,7 +217,7 @@ class CodebooksPage:
         labels = [
             DESIGN_LABELS[name]
             for name in DESIGN_LABELS
-            if (name != "empirical" or self.state.heads)
+            if (name != "empirical" or self.state.given)
             and max(request.k_x, request.k_y) <= most_levels(request.problem, name)
         ]
         if self.design.options != labels:
@@ -331,8 +342,9 @@ class CodebooksPage:
             button.disabled = books is None
 
     def _show(self, made: Made) -> None:
-        pair = made.request.problem.law()
-        book, sigma = made.books[made.operand == "y"], pair.sigma(made.operand)
+        problem = made.request.problem
+        pair, sigma = problem.entries(), problem.law().sigma(made.operand)
+        book = made.books[made.operand == "y"]
         u, t = book.centers / sigma, book.thresholds / sigma
         edges = np.concatenate([[-2 * REACH], t, [2 * REACH]])
         shades = [0.05 + 0.13 * (i % 2) for i in range(u.size)]
@@ -342,7 +354,9 @@ class CodebooksPage:
         }  # fmt: skip
         self.centers.data = {"u": u, "row": [0.06] * u.size}
         grid_u = np.linspace(-REACH, REACH, 241)
-        self.pdf.data = {"u": grid_u, "pdf": pair.pdf(grid_u * sigma, made.operand) * sigma}
+        pdf = pair.pdf(grid_u * sigma, made.operand) * sigma
+        self.pdf.data = {"u": grid_u, "pdf": pdf}
+        make_room(self.heights, self.ticker, _TOP, pdf)
         self.python.value = to_python(made.books)
         kept: np.ndarray = np.empty(0) if made.kept is None else made.kept[made.operand == "y"]
         self.ghost.data = {"u": kept, "row": [0.2] * len(kept), "step": [_STEPS] * len(kept)}
@@ -432,11 +446,12 @@ class CodebooksPage:
     def _cells_figure(self) -> figure:
         plot = plain_figure(
             "u = x / σ, standard deviations", "pdf f", height=230,
-            x_range=Range1d(-REACH, REACH), y_range=Range1d(0, 0.62), name="codebook",
+            x_range=Range1d(-REACH, REACH), y_range=Range1d(0, _TOP), name="codebook",
         )  # fmt: skip
-        plot.quad("left", "right", 0.62, 0, source=self.cells, fill_color=BLUE, fill_alpha="alpha",
+        plot.extra_y_ranges = {"pdf": self.heights}
+        plot.quad("left", "right", _TOP, 0, source=self.cells, fill_color=BLUE, fill_alpha="alpha",
                   line_color=None)  # fmt: skip
-        plot.varea("u", 0, "pdf", source=self.pdf, fill_color=PDF)
+        plot.varea("u", 0, "pdf", source=self.pdf, fill_color=PDF, y_range_name="pdf")
         plot.scatter("u", "row", source=self.centers, marker="dash", angle=np.pi / 2, size=26,
                      line_color=BLUE, line_width=2.5)  # fmt: skip
         plot.scatter("u", "row", source=self.ghost, marker="dash", angle=np.pi / 2, size=16,
@@ -444,7 +459,8 @@ class CodebooksPage:
         plot.scatter("u", "row", source=self.own_centers, marker="triangle", size=8,
                      fill_color=VERMILLION, line_color="white")  # fmt: skip
         ticks(plot.xaxis, range(-4, 5))
-        ticks(plot.yaxis, [0, 0.2, 0.4])
+        plot.yaxis.y_range_name = "pdf"
+        plot.yaxis.ticker = self.ticker
         return plot
 
     def _trace_figure(self) -> figure:

@@ -17,7 +17,7 @@ from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
 from quantlab import CRITICAL_RHO, EmpiricalPair, GaussianReading, encode
-from quantlab.data import Problem, problem
+from quantlab.data import Problem, load_attention, problem
 from quantlab.files.codebooks import to_json
 from quantlab.files.uploads import KINDS, Contents, Matrix, enumeration, read_matrices, shown
 from quantlab.report import ReportRow
@@ -29,7 +29,7 @@ from ..parts.layout import CSS, card, entries, grid, scrolling, text
 from ..parts.theme import BLUE, MUTED, ORANGE, PDF, plain_figure, ticks
 from ..parts.upload_input import UploadInput
 from ..parts.wording import decimal, scientific
-from ..state import attention
+from ..state import GALLERY
 from ..work.background import Task
 from ..work.matrices import (
     NAMES,
@@ -44,6 +44,8 @@ from ..work.matrices import (
 from ..work.stored import Row, provenance, stored_example
 from . import Session
 
+#: The bits that a problem of the gallery says its `why` of.
+WHY_BITS = 4
 _EXAMPLE = "<b>The shipped example</b>, until your own files come. "
 TWO, ONE = "Two files: A (m × k) and B (k × n)", "One file: its rows against its columns"
 
@@ -52,7 +54,8 @@ class DataPage:
     """Uploads, a first look at them, the report of designs, and files to take away."""
 
     def __init__(self, session: Session) -> None:
-        self.background, self.deliver = session.background, session.deliver
+        self.state, self.background = session.state, session.background
+        self.deliver = session.deliver
         self.files: dict[str, dict[str, Matrix]] = {}
         self.pair: EmpiricalPair | None = None
         self.answer: Answer | None = None
@@ -60,6 +63,7 @@ class DataPage:
         self.held_out: tuple[Matrix, Matrix] | None = None
         self._pairing, self._news = False, ""
         self._opened = self._example_shown = False
+        self._followed = ""  # the problem that the other pages show
         self.mode = pmui.RadioBoxGroup(label="Input", options=[TWO, ONE], value=TWO)
         wide = {"sizing_mode": "stretch_width", "margin": (6, 0)}
         self.uploads = {
@@ -159,10 +163,14 @@ class DataPage:
         return self.uploads[name], self.arrays[name], self.first_columns[name].view
 
     def refresh(self) -> None:
-        """The shared controls do not concern this page; it opens on the shipped example."""
-        if not self._opened:
-            self._opened = True
+        """The shared controls' problem of the gallery is looked at; else it opens on an example."""
+        followed = self._followed
+        self._followed = self.state.problem if self.state.source == GALLERY else ""
+        if self._followed not in ("", followed):
+            self.gallery.value = problem(self._followed).title
+        elif not self._opened:
             self._example()
+        self._opened = True
 
     def _later(self, show: Callable[..., None], *news: Any) -> None:
         self.deliver(partial(show, *news))
@@ -214,7 +222,7 @@ class DataPage:
             self.deliver(self._pair_up)
 
     def _example(self) -> None:
-        a, b = attention(2, 6).data.calibration_pair()
+        a, b = load_attention().head(2, 6).calibration_pair()
         self.mode.value, self.transpose.value = TWO, False
         self._example_shown = True
         self._hold(
@@ -351,13 +359,14 @@ class DataPage:
     def _show_report(self, answer: Answer) -> None:
         self._offer(answer)
         self.compare.disabled, self.stop.disabled = False, True
-        self.status.text = (
-            f"Compared at {answer.report.settings.get('bits', self.bits.value)} bits"
-            + (", on the part held out." if self.held_out is not None else ".")
+        bits = answer.report.settings.get("bits", self.bits.value)
+        self.status.text = f"Compared at {bits} bits" + (
+            ", on the part held out." if self.held_out is not None else "."
         )
         words = answer.sentence
         if self.problem is not None and self.held_out is not None:
-            words += f"<br>Why: {escape(self.problem.why)}"
+            at = "" if bits == WHY_BITS else f", at {WHY_BITS} bits"
+            words += f"<br>Why{at}: {escape(self.problem.why)}"
         self._write(words, answer.report.rows)
 
     def _write(self, sentence: str, report: Iterable[Row | ReportRow]) -> None:

@@ -15,10 +15,12 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from quantlab import CRITICAL_RHO, Pair, PointDensity
+from quantlab import CRITICAL_RHO, GaussianReading, Pair, PointDensity, gaussian_peaks
+from quantlab.data import gallery
 from quantlab.density import Rounding
 from quantlab.pairs.elliptical import EllipticalPair
 
+from ..parts.gallery import places, verdict
 from ..parts.layout import browser_source, browser_text, card, entries, text
 from ..parts.theme import (
     BLUE,
@@ -29,18 +31,20 @@ from ..parts.theme import (
     PDF,
     SKY,
     VERMILLION,
+    make_room,
     plain_figure,
     ticks,
 )  # fmt: skip
+from ..parts.wording import decimal
 from ..state import (
     DESIGN_LABELS,
+    GALLERY,
     GAUSSIAN,
     LAWS,
     STUDENT_T,
     SYNTHETIC,
     DashboardState,
     Problem,
-    attention,
 )
 from ..work.measurements import Point
 
@@ -69,6 +73,7 @@ class DensityPage:
         self.law_rug = ColumnDataSource({"u": [], "design": [], "colour": []}, name="law_rug")
         self.fork = ColumnDataSource({"rho": [], "u": []}, name="fork")
         self.ridge = ColumnDataSource({"share": []}, name="ridge")
+        self.gallery = ColumnDataSource({"rho": [], "u": [], "title": []}, name="gallery_places")
         self.ghost = ColumnDataSource({"u": [], "optimal": []}, name="ghost_curve")
         self.ghost_peaks = ColumnDataSource({"rho": [], "u": []}, name="ghost_peaks")
         self.ghost_rug = ColumnDataSource(
@@ -104,9 +109,9 @@ class DensityPage:
     def input(self) -> tuple:
         """What the pictures follow beside the sliders that the browser reads itself."""
         state, problem = self.state, self.state.request().problem
-        moving = () if problem.gaussian or state.heads else (problem.rho, problem.nu)
+        moving = () if problem.gaussian or state.given else (problem.rho, problem.nu)
         return (
-            state.source, state.law, state.layer, state.head, state.operand,
+            state.source, state.law, state.layer, state.head, state.problem, state.operand,
             state.shown_designs(), problem.rounding, state.keep, *moving,
         )  # fmt: skip
 
@@ -118,12 +123,12 @@ class DensityPage:
         for name, source in self.rugs.items():
             if name not in BROWSER_DESIGNS and name not in shown:
                 source.data = {"u": [], "design": []}
-        if problem.gaussian or state.heads:
+        if problem.gaussian or state.given:
             self.law_rug.data = {"u": [], "design": [], "colour": []}
         self.legend.text = entries(
             [
                 (BLUE, "line", "λ*, least product error"),
-                *([(SKY, "line", "λ* of the data")] if state.heads else []),
+                *([(VERMILLION, "line", "λ* of the data")] if state.given else []),
                 (ORANGE, "dashed", "plain MSE"),
                 (MUTED, "dotted", "weight w"),
                 (PDF, "area", "pdf f"),
@@ -132,14 +137,17 @@ class DensityPage:
         )
         self._draw_ghost()
         self.law.data = self._law_curves()
+        self._make_room()
+        self.gallery.data = places() if state.source == GALLERY else {
+            column: [] for column in self.gallery.column_names
+        }  # fmt: skip
         peaks = self._law_peaks()
         optimal = PointDensity.optimal(problem.law(), rounding=problem.rounding)
         heights = optimal(np.array(peaks)) if peaks else np.empty(0)
         self.law_peaks.data = {"u": peaks, "height": heights, "rho": [problem.rho] * len(peaks)}
-        family = GAUSSIAN if state.heads else problem.family
-        if (family, problem.rounding) != self._drawn or family == STUDENT_T:
-            self._drawn = family, problem.rounding
-            drawn = family, problem.nu, problem.rounding
+        if (problem.family, problem.rounding) != self._drawn or problem.family == STUDENT_T:
+            self._drawn = problem.family, problem.rounding
+            drawn = problem.family, problem.nu, problem.rounding
             self.fork.data, self.ridge.data = fork(*drawn), ridge(*drawn)
 
     def _draw_ghost(self) -> None:
@@ -172,9 +180,24 @@ class DensityPage:
         if rug != self.ghost_rug.data:
             self.ghost_rug.data = rug
 
-    def law_texts(self) -> list[str]:
-        """The two sentences where the browser has none of its own."""
+    def _make_room(self) -> None:
+        """Given entries' curves fit the picture."""
+        law, plot = self.law.data, self.density_figure
+        make_room(plot.y_range, plot.yaxis[0].ticker, TOP, law["data"])
+        plot.extra_y_ranges["pdf"].end = max(PDF_TOP, 1.06 * float(law["pdf"].max()))
+
+    def law_texts(self, reading: GaussianReading | None) -> list[str]:
+        """The sentences where the browser has none of its own."""
         problem = self.state.request().problem
+        if self.state.given:
+            words = "Whether the Gaussian law may be trusted here is being measured …"
+            words = words if reading is None else verdict(reading)
+            if problem.source != GALLERY:
+                return [words]
+            title, peak = gallery()[problem.name].title, gaussian_peaks(problem.rho)[-1]
+            side = f"the law splits, u = ±{peak:.2f}" if peak else "the law has one peak"
+            return [words, f"<b>{title}: ρ = {decimal(problem.rho, 2)}</b>, where {side}. "
+                    "Dots: the problems of the gallery."]  # fmt: skip
         if problem.fed_back:
             remains = "is least at the ends" if problem.family == "uniform" else "is as at ρ = 0"
             return [
@@ -203,7 +226,7 @@ class DensityPage:
         """Rugs of the designs that the server made, in standard deviations."""
         problem = self.state.request().problem
         pair, operand = problem.law(), self.state.operand
-        browser = problem.gaussian or self.state.heads
+        browser = problem.gaussian or self.state.given
         law_rug: dict[str, list] = {"u": [], "design": [], "colour": []}
         for name, point in points.items():
             centers = point.centers_x if operand == "x" else point.centers_y
@@ -219,7 +242,7 @@ class DensityPage:
 
     def _law_peaks(self) -> tuple[float, ...]:
         problem = self.state.request().problem
-        browser = problem.gaussian or self.state.heads
+        browser = problem.gaussian or self.state.given
         return () if browser else law_peaks(problem.law(), problem.rounding)
 
     def _law_curves(self) -> dict[str, np.ndarray]:
@@ -231,9 +254,7 @@ class DensityPage:
             pdf = np.exp(-u * u / 2) / np.sqrt(2 * np.pi)
             return {"u": u, "pdf": pdf, "weight": nothing, "data": nothing, "optimal": nothing,
                     "plain": nothing}  # fmt: skip
-        heads = self.state.heads
-        pair = attention(problem.layer, problem.head).pair if heads else problem.law()
-        reading = problem.law()
+        given, reading, pair = self.state.given, problem.law(), problem.entries()
         sigma = reading.sigma(operand)
         mean_weight = reading.sigma("y" if operand == "x" else "x") ** 2
 
@@ -247,9 +268,9 @@ class DensityPage:
             "u": u,
             "pdf": pair.pdf(u * sigma, operand) * sigma,
             "weight": weight(u * sigma, operand) / mean_weight,
-            "data": optimal if heads else nothing,
-            "optimal": nothing if heads else optimal,
-            "plain": nothing if heads else drawn(PointDensity.mse(pair, operand)),
+            "data": optimal if given else nothing,
+            "optimal": nothing if given else optimal,
+            "plain": nothing if given else drawn(PointDensity.mse(pair, operand)),
         }
 
     def _density_figure(self) -> figure:
@@ -267,7 +288,7 @@ class DensityPage:
                   line_dash="dashed")  # fmt: skip
         plot.line("u", "plain", source=self.law, line_color=ORANGE, line_width=2,
                   line_dash="dashed")  # fmt: skip
-        plot.line("u", "data", source=self.law, line_color=SKY, line_width=2)
+        plot.line("u", "data", source=self.law, line_color=VERMILLION, line_width=2)
         plot.line("u", "optimal", source=self.ghost, line_color=GREY, line_width=2)
         for source, peaks in ((self.law, self.law_peaks), (self.curve, self.peaks)):
             plot.line("u", "optimal", source=source, line_color=BLUE, line_width=3.5)
@@ -315,6 +336,7 @@ class DensityPage:
             )  # fmt: skip
         plot.multi_line(*fork(GAUSSIAN, 0.0).values(), line_color=GREY, line_width=3)
         plot.multi_line("rho", "u", source=self.fork, line_color=BLUE, line_width=3)
+        plot.scatter("rho", "u", source=self.gallery, size=8, fill_color=BLUE, line_color="white")
         plot.scatter("rho", "u", source=self.ghost_peaks, size=11, fill_color=None,
                      line_color=VERMILLION, line_width=2)  # fmt: skip
         for source in (self.branches, self.law_peaks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -11,6 +12,7 @@ from bokeh.plotting import figure
 
 from quantlab import asymptotic_mse
 
+from ..given import Matrices
 from ..parts.guess import BASELINE, Guess
 from ..parts.layout import browser_source, card, css, entries, text
 from ..parts.theme import DESIGN_STYLES, GREY, INK, MUTED, plain_figure, ticks
@@ -87,9 +89,7 @@ class ErrorPage:
         self.status.text = "measuring …"
         self.guess.refresh()
         self._table.visible = not self.state.awaits_guess
-        law = [(MUTED, "dashed", "asymptotic law of λ*, slope −2")]
-        if self.state.source == ATTENTION:
-            law = []
+        law = [] if self.state.given else [(MUTED, "dashed", "asymptotic law of λ*, slope −2")]
         kept = [] if self._kept is None else [(GREY, "dotted", f"kept: {self._kept.words}")]
         self.legend.text = entries([*law, (INK, "dotted", "present K"), *kept])
         if self.law_asymptote.data != (law_asymptote := self._law_asymptote()):
@@ -99,7 +99,7 @@ class ErrorPage:
     def _law_asymptote(self) -> dict[str, list]:
         """The asymptotic law of a pair that the browser has no formula of."""
         problem = self.state.request().problem
-        if problem.gaussian or self.state.heads:
+        if problem.gaussian or self.state.given:
             return {"K": [], "nmse": []}
         law = problem.law()
         at_two = asymptotic_mse(law, 2, problem.inner_dim, rounding=problem.rounding)
@@ -147,7 +147,7 @@ class ErrorPage:
             found = [(k, p) for k, p in self._kept_points.items() if k[0] == name]
             if here := self._kept_points.get((name, kept.k_x, kept.k_y)):
                 points.append(
-                    (equal_levels(kept.k_x, kept.k_y), here.nmse, max(here.low, FLOOR), here.high,
+                    (equal_levels(kept.k_x, kept.k_y), here.nmse, *_ends(here),
                      colour, marker, DESIGN_LABELS[name])
                 )  # fmt: skip
             curve = sorted((equal_levels(*k[1:]), p.nmse) for k, p in found)
@@ -180,7 +180,7 @@ class ErrorPage:
             elif name in request.designs:
                 fresh = asked.problem == request.problem
                 rows.append(
-                    (equal_levels(k_x, k_y), point.nmse, max(point.low, FLOOR), point.high,
+                    (equal_levels(k_x, k_y), point.nmse, *_ends(point),
                      *DESIGN_STYLES[name], 12 if here else 7, 1.0 if fresh else 0.15,
                      DESIGN_LABELS[name])
                 )  # fmt: skip
@@ -198,7 +198,6 @@ class ErrorPage:
     def _write(self, update: Update) -> None:
         request, points = update.request, update.points
         problem = request.problem
-        attention = problem.source == ATTENTION
         if not points:
             self.readout.text, self.error_text.text = (
                 "",
@@ -236,13 +235,13 @@ class ErrorPage:
                     _beside(point, self._kept_point(name))
                     if kept
                     else f'<td class="bars">{bar}</td><td>{scientific(point.nmse)}'
-                    f'<small>±{_percent(point)}</small></td><td class="change">{change}</td>'
+                    f'{_interval(point)}</td><td class="change">{change}</td>'
                 )
                 + "</tr>"
             )
         rows = "".join(body)
         law = ""
-        if not attention:
+        if problem.given is None:
             pair = problem.law()
             asymptote = asymptotic_mse(
                 pair, (request.k_x, request.k_y), problem.inner_dim, rounding=problem.rounding
@@ -261,12 +260,14 @@ class ErrorPage:
             f"<tbody>{rows}{law}</tbody></table>"
         )
         what = (
-            f"{trials} held-out sequences"
-            if attention
-            else f"{trials} trials of {SIZE} × {problem.inner_dim} × {SIZE}"
+            f"{trials} trials of {SIZE} × {problem.inner_dim} × {SIZE}"
+            if problem.given is None
+            else _held_out(problem.given.held_out)
         )
-        marks = f"Kept: {escape(kept.words)}. In brackets" if kept else "Bars"
-        self.status.text = f"{self.guess.verdict(points)}{what}. {marks} and ±: 95 % intervals."
+        marks = f" Kept: {escape(kept.words)}." if kept else ""
+        if trials > 1:
+            marks += f" {'In brackets' if kept else 'Bars'} and ±: 95 % intervals."
+        self.status.text = f"{self.guess.verdict(points)}{what}.{marks}"
         self.error_text.text = self._sentence(request, points)
 
     def _kept_point(self, name: str) -> Point | None:
@@ -339,7 +340,7 @@ def _beside(now: Point, kept: Point | None) -> str:
     return (
         f'<td data-kept="{kept.nmse!r}" data-share="{share!r}">{scientific(kept.nmse)}</td>'
         f'{present}<td class="change beside"><span class="{kind}">{change}</span>'
-        f"<small>({ends})</small></td>"
+        f"{f'<small>({ends})</small>' if high > low else ''}</td>"
     )
 
 
@@ -359,6 +360,23 @@ def _signed(share: float) -> str:
     """A share as a change in percent: −32."""
     percent = round(100 * (share - 1))
     return f"{percent:+d}".replace("-", "−") if percent else "0"
+
+
+def _held_out(products: Sequence[Matrices]) -> str:
+    """What given matrices are measured on."""
+    if len(products) > 1:
+        return f"{len(products)} held-out sequences"
+    a, b = products[0]
+    return f"The product held out, {a.shape[0]} × {a.shape[1]} × {b.shape[1]}"
+
+
+def _ends(point: Point) -> tuple[float, float]:
+    """What is drawn of the interval: nothing where one product has none."""
+    return (max(point.low, FLOOR), point.high) if point.trials > 1 else (np.nan, np.nan)
+
+
+def _interval(point: Point) -> str:
+    return f"<small>±{_percent(point)}</small>" if point.trials > 1 else ""
 
 
 def _percent(point: Point) -> str:

@@ -35,9 +35,9 @@ from . import Session
 _BATCH = 20
 _TRIALS = {"40 trials": 40, "200 trials": 200, "1,000 trials": 1000}
 _LOW, _HIGH = 1e-8, 3.0
-_HEADS_ONLY = (
-    "An attention head’s matrices are given, not drawn from a law: exact curves need a law. "
-    "Choose <b>Drawn from a law</b>, or see the head’s measured errors under Density and Attention."
+_GIVEN = (
+    "These matrices are given, not drawn from a law: exact curves need a law. "
+    "Choose <b>Drawn from a law</b>, or see their measured errors under Density."
 )
 
 
@@ -209,7 +209,7 @@ class ErrorStudyPage:
     def _nothing_to_show(self, request: Request) -> str:
         """Why the page has no errors to show; empty where it has."""
         if not has_law(request.problem):
-            return _HEADS_ONLY
+            return _GIVEN
         if not request.designs:
             return "Choose a design to compare."
         if self.state.awaits_guess:

@@ -10,12 +10,12 @@ import panel as pn
 from bokeh.models import ColumnDataSource, FactorRange, Range1d
 from bokeh.plotting import figure
 
+from quantlab.data import load_attention
 from quantlab.experiments.ladder import LIMIT, RUNGS, head_ladder
 
 from ..parts.layout import card, entries, text
 from ..parts.theme import BLUE, INK, VERMILLION, plain_figure, ticks
 from ..parts.wording import decimal, scientific
-from ..state import attention
 from ..work.background import Task
 
 #: What the page calls a rung.
@@ -87,7 +87,7 @@ class Ladder:
 
 @lru_cache(maxsize=512)
 def _made(layer: int, head: int, bits: int) -> dict[str, float]:
-    data = attention(layer, head).data
+    data = load_attention().head(layer, head)
     return head_ladder(data.calibration, data.held_out, bits)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import panel as pn
 from bokeh.models import ColumnDataSource, CustomJS
 
+from quantlab import GaussianReading
+
 from .. import browser
 from ..parts.layout import CSS
-from ..state import DESIGN_LABELS, Request
+from ..state import DESIGN_LABELS, Problem, Request
 from ..work.background import REST
 from ..work.measurements import Subscription, Update, measurements
 from . import Session
@@ -24,6 +26,7 @@ class OverviewPage:
         self.state, self.background = session.state, session.background
         self.density = DensityPage(self.state)
         self.errors = ErrorPage(self.state, session.deliver)
+        self._reading: tuple[Problem, GaussianReading] | None = None
         self.scene = ColumnDataSource(self._scene(), name="scene")
         self._subscription = Subscription(
             measurements(), lambda update: session.deliver(lambda: self._show(update))
@@ -49,8 +52,7 @@ class OverviewPage:
             self._shown_input = shown
             self.density.refresh()
         self.errors.refresh()
-        if self.scene.data != (scene := self._scene()):
-            self.scene.data = scene
+        self._draw_scene()
         self._follow_kept()
         self.background.awaited.add("present")
         self._subscription.request(self.state.request(), REST)
@@ -74,16 +76,22 @@ class OverviewPage:
         if update.present:
             self.density.show_kept(update.points)
 
+    def _draw_scene(self) -> None:
+        if self.scene.data != (scene := self._scene()):
+            self.scene.data = scene
+
     def _scene(self) -> dict[str, list]:
-        browser = self.state.request().problem.gaussian or self.state.heads
+        problem = self.state.request().problem
+        browser = problem.gaussian or self.state.given
+        asked, reading = self._reading or (None, None)
         shown = [name for name in self.state.shown_designs() if name in BROWSER_DESIGNS]
         return {
-            "gaussian": [self.state.request().problem.gaussian],
+            "gaussian": [problem.gaussian],
             "closed": [browser],
             "operand": [self.state.operand],
-            "feedback": [self.state.request().problem.fed_back],
+            "feedback": [problem.fed_back],
             "designs": [",".join(shown) if browser else ""],
-            "texts": [self.density.law_texts()],
+            "texts": [self.density.law_texts(reading if asked == problem else None)],
         }
 
     def _paint(self, setting: ColumnDataSource) -> None:
@@ -108,6 +116,9 @@ class OverviewPage:
     def _show(self, update: Update) -> None:
         if update.request != self.state.request():
             return  # overtaken on its way
+        if update.reading is not None:  # said before the closed form is shown
+            self._reading = update.request.problem, update.reading
+            self._draw_scene()
         self.errors.show(update)
         if update.present:
             self.density.show_centers(update.points)

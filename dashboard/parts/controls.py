@@ -9,10 +9,12 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource
 
 from quantlab import CRITICAL_RHO
+from quantlab.data import gallery
 
 from ..state import (
     ATTENTION,
     DESIGN_LABELS,
+    GALLERY,
     LAWS,
     STUDENT_T,
     SYNTHETIC,
@@ -20,8 +22,9 @@ from ..state import (
     expected,
 )
 from .connection import ASKED
+from .gallery import ProblemView
 from .layout import CSS
-from .theme import NUMBER_STYLE, WIDGET_STYLE
+from .theme import CHOICE_STYLE, NUMBER_STYLE, WIDGET_STYLE
 
 #: Stops of the K sliders: every K while they are few, then in steps of an eighth or so.
 LEVEL_STOPS = (
@@ -94,7 +97,8 @@ class Controls:
         self.linked = self._bind(pmui.Checkbox, "linked", size="small")
         self.source = self._bind(
             pmui.RadioButtonGroup, "source", size="small",
-            options={"Drawn from a law": SYNTHETIC, "Attention": ATTENTION},
+            options={"Drawn from a law": SYNTHETIC, "Attention": ATTENTION, "Gallery": GALLERY},
+            sx=CHOICE_STYLE,
         )  # fmt: skip
         self.law = self._bind(
             pmui.Select, "law", size="small",
@@ -108,6 +112,11 @@ class Controls:
         )  # fmt: skip
         self.layer = self._bind(pmui.Select, "layer", options=list(range(layers)), size="small")
         self.head = self._bind(pmui.Select, "head", options=list(range(heads)), size="small")
+        self.problem = self._bind(
+            pmui.Select, "problem", size="small",
+            options={one.title: name for name, one in gallery().items()},
+        )  # fmt: skip
+        self.problem_view = ProblemView()
         self.operand = self._bind(
             pmui.RadioButtonGroup, "operand", size="small", options={"A": "x", "B": "y"}
         )
@@ -131,7 +140,14 @@ class Controls:
         self.keep.on_click(lambda _: self.keep_or_clear())
         #: what a teacher's link hides, by name
         self._groups = {
-            "input": (self.source, self.law, self.nu, self.layer, self.head),
+            "input": (
+                self.source,
+                self.law,
+                self.nu,
+                self.layer,
+                self.head,
+                self.problem,
+            ),
             "levels": (self.k_x, self.k_y, self.linked),
             "inner_dim": (self.inner_dim,),
             "operand": (self.operand,),
@@ -143,8 +159,8 @@ class Controls:
             "error": (self.operand,),
             "codebooks": (self.designs,),
             "attention": (
-                self.source, self.law, self.nu, self.rho, self.play, self.keep, self.inner_dim,
-                self.operand, self.seed,
+                self.source, self.law, self.nu, self.problem, self.rho, self.play, self.keep,
+                self.inner_dim, self.operand, self.seed,
             ),
         }  # fmt: skip
         self._panels = self._layout()
@@ -158,17 +174,19 @@ class Controls:
         """
         if self.state.page in OWN_CONTROLS:
             return
-        heads = self.state.source == ATTENTION
-        self.rho.disabled = heads
-        self.rho.label = "Estimated correlation ρ" if heads else self.state.param.rho.label
+        heads, given = self.state.heads, self.state.given
+        self.rho.disabled = given
+        self.rho.label = "Estimated correlation ρ" if given else self.state.param.rho.label
         page = self.state.page
         away = set(self._idle.get(page, ()))
         for name in self.state.hide:
             away |= set(self._groups.get(name, ()))
-        if heads:
+        if given:
             away |= {self.inner_dim, self.seed, self.law, self.nu, self.play, self.rounding}
-        elif page != "attention":
+        if not heads and page != "attention":
             away |= {self.layer, self.head}
+        if self.state.source != GALLERY:
+            away.add(self.problem)
         if self.state.law != STUDENT_T:
             away.add(self.nu)
         if page != "error" or self.state.request().problem.fed_back:
@@ -181,6 +199,7 @@ class Controls:
             for widget in widgets:
                 widget.visible = widget not in away
             panel.visible = any(widget.visible for widget in widgets)
+        self.problem_view.show(self.state.problem if self.problem.visible else "")
         self.keep.label = "Clear kept" if self.state.keep else "Keep this"
         self.k_y.disabled = self.state.linked
         operands = {"Queries": "x", "Keys": "y"} if heads else {"A": "x", "B": "y"}
@@ -199,8 +218,9 @@ class Controls:
     def _layout(self) -> list[pn.viewable.Viewable]:
         return [
             _panel(
-                self.source, pn.Row(self.layer, self.head, margin=(8, 0, 0, 0)), self.law, self.nu,
-                self.rho, pn.Row(self.play, self.keep, margin=0), self.k_x, area="primary",
+                self.source, pn.Row(self.layer, self.head, margin=(8, 0, 0, 0)), self.problem,
+                self.problem_view.pane, self.law, self.nu, self.rho,
+                pn.Row(self.play, self.keep, margin=0), self.k_x, area="primary",
             ),
             _panel(
                 self.linked, self.k_y, self.inner_dim, self.operand, self.rounding, self.gain,

@@ -7,7 +7,7 @@ from typing import Any
 
 from quantlab import CRITICAL_RHO
 
-from ..state import ATTENTION, STUDENT_T
+from ..state import ATTENTION, GALLERY, STUDENT_T
 
 #: The transition, to the digits that the state keeps: the last correlation with one peak.
 _AT = int(1e4 * CRITICAL_RHO) / 1e4
@@ -33,6 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "Heavy tails: Student-t": {"law": STUDENT_T, "nu": 5.0, "rho": 0.9},
     "Not elliptical: uniform copula": {"law": "uniform", "rho": 0.5},
     "A real attention head": {"source": ATTENTION, "layer": 2, "head": 6},
+    "A real product past the transition": {"source": GALLERY, "problem": "photo"},
 }
 
 TOUR: tuple[Step, ...] = (
@@ -88,7 +89,7 @@ TOUR: tuple[Step, ...] = (
     Step(
         "Queries and keys of a real model",
         "An attention head of a small encoder: its logits are products of correlated entries. The "
-        "light-blue curve is the optimum of the data, the blue one its Gaussian reading.",
+        "red curve is the optimum of the data, the blue one its Gaussian reading.",
         "Try other heads. Which are past the transition, and does the formula serve them?",
         {"source": ATTENTION, "layer": 2, "head": 6},
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bokeh.plotting import figure
 
 _LAMBDA, _PLAIN, _WEIGHT = "λ* {optimal:3} per σ", "plain {plain:3}", "weight w {weight:2}"
-_POINT = "{design}, K = {K:0}: {nmse:s}, 95 % from {low:s} to {high:s}"
+_POINT = "{design}, K = {K:0}: {nmse:s}[, 95 % from {low:s} to {high:s}]"
 _CENTER, _AT = "{design}: centre {u:3} σ", "u = {x:2} σ"
 _LOGIT, _ENTRY = "query {row}, key {column}: {value:2}", "row {row}, column {column}: {value:3}"
 
@@ -25,6 +25,7 @@ READOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "pitchfork": ("ρ = {x:2}", "rho", {
         "fork.u": "λ* peaks at {y:2} σ", "law_peaks.u": "here: {u:2} σ",
         "branches.u": "here: {u:2} σ", "ghost_peaks.u": "kept, ρ = {rho:2}: {u:2} σ",
+        "gallery_places.u": "{title}: ρ = {rho:2}",
     }),
     "error": ("K = {x:0}", "k_x", {
         "asymptote.nmse": "asymptotic law {nmse:s}",

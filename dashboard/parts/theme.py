@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bokeh.models import FixedTicker, Model
+import numpy as np
+from bokeh.models import FixedTicker, Model, Range1d
 from bokeh.plotting import figure
+from numpy.typing import NDArray
 
 INK, MUTED, RULE = "#1b2430", "#5b6675", "#d9dee5"
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -60,6 +62,10 @@ PAGE_STYLE = {
 }  # fmt: skip
 #: A disabled control's label is still read.
 WIDGET_STYLE = {"& .MuiFormLabel-root.Mui-disabled": {"color": "text.secondary"}}
+#: Choices as wide as their words, so that each is on one line.
+CHOICE_STYLE = {
+    "& .MuiToggleButton-root": {"flex": "1 1 auto", "padding": "7px 6px", "whiteSpace": "nowrap"},
+}
 #: A number's box without its buttons, which have no names: the arrow keys do the same.
 NUMBER_STYLE = {
     "& .MuiInputAdornment-root": {"display": "none"},
@@ -102,6 +108,13 @@ def ticks(axis: Any, values: Sequence[float], labels: Sequence[str] | None = Non
     axis.ticker = FixedTicker(ticks=list(values))
     if labels is not None:
         axis.major_label_overrides = dict(zip(values, labels, strict=True))
+
+
+def make_room(heights: Range1d, ticker: FixedTicker, least: float, curve: NDArray) -> None:
+    """Let an axis from 0 hold a curve: entries may stand closer together than a law's."""
+    heights.end = top = max(least, 1.06 * float(np.nanmax(curve, initial=0)))
+    step = next((step for step in (0.1, 0.2, 0.5, 1.0) if top < 4 * step), 2.0)
+    ticker.ticks = np.arange(0, top, step).tolist()
 
 
 def paint(roots: Iterable[Model], dark: bool) -> None:

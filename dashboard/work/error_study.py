@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quantlab import ExactError, exact_mse, matmul
 from quantlab.measure import code
 
-from ..state import ATTENTION, INNER_DIMS, Problem
+from ..state import INNER_DIMS, Problem
 from .measurements import SWEEP, codebooks, most_levels
 
 #: Rows and columns of the product whose error is drawn entry by entry.
@@ -45,8 +45,8 @@ def levels_shown(problem: Problem, design: str) -> tuple[int, ...]:
 
 
 def has_law(problem: Problem) -> bool:
-    """Whether a law draws the matrices: a head's are given."""
-    return problem.source != ATTENTION
+    """Whether a law draws the matrices."""
+    return problem.given is None
 
 
 @lru_cache(maxsize=256)

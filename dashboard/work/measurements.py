@@ -13,19 +13,20 @@ from functools import cache, lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from quantlab import DESIGNS, Codebook, encode, matmul, measure_designs
+from quantlab import (
+    DESIGNS,
+    Codebook,
+    GaussianReading,
+    encode,
+    gaussian_reading,
+    matmul,
+    measure_designs,
+)
 from quantlab.design.empirical import design_empirical
 from quantlab.measure import MeasuredError
 
-from ..state import (
-    ATTENTION,
-    DATA_DESIGNS,
-    GAUSSIAN,
-    LEVELS,
-    Problem,
-    Request,
-    attention,
-)
+from ..given import Given
+from ..state import DATA_DESIGNS, GAUSSIAN, LEVELS, Problem, Request
 from .pool import Pool
 
 #: K of the curves of error against K.
@@ -76,13 +77,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Update:
-    """What one step found; `error` says why it found nothing."""
+    """What one step found; `error` says why it found nothing.
+
+    Of given matrices it says first whether their Gaussian law may be trusted.
+    """
 
     request: Request
     k_x: int
     k_y: int
     points: dict[str, Point]
     error: str = ""
+    reading: GaussianReading | None = None
 
     @property
     def present(self) -> bool:
@@ -118,7 +123,7 @@ def most_levels(problem: Problem, design: str) -> int:
         return 0
     if design != "bilinear":
         return LEVELS[1]
-    closed_cells = problem.source == ATTENTION or problem.family in (GAUSSIAN, "uniform")
+    closed_cells = problem.family in (GAUSSIAN, "uniform")
     return BILINEAR_LEVELS if closed_cells else INTEGRAL_BILINEAR_LEVELS
 
 
@@ -130,18 +135,19 @@ def codebooks(problem: Problem, design: str, k_x: int, k_y: int) -> tuple[Codebo
 @lru_cache(maxsize=8192)
 def _made(problem: Problem, design: str, k_x: int, k_y: int) -> tuple[Codebook, Codebook]:
     if design in DATA_DESIGNS:
-        data = attention(problem.layer, problem.head).pair
-        return design_empirical(data, (k_x, k_y), smoothing="auto")
+        given = problem.given
+        assert given is not None, "a law has no data"
+        return design_empirical(given.pair, (k_x, k_y), smoothing="auto")
     return DESIGNS[design](problem.law(), (k_x, k_y), problem.inner_dim)
 
 
 def measure_points(
     problem: Problem, k_x: int, k_y: int, designs: tuple[str, ...], trials: int
 ) -> dict[str, Point]:
-    """Design and measure: on sampled matrices, or on a head's held-out sequences."""
+    """Design and measure: on sampled matrices, or on the part of given ones that is held out."""
     books = {name: codebooks(problem, name, k_x, k_y) for name in designs}
-    if problem.source == ATTENTION:
-        errors = _held_out_errors(problem, books)
+    if (given := problem.given) is not None:
+        errors = _held_out_errors(given, books)
     else:
         errors = measure_designs(
             problem.law(), books, problem.inner_dim, m=SIZE, n=SIZE, trials=trials,
@@ -156,22 +162,38 @@ def measure_points(
     }  # fmt: skip
 
 
+@lru_cache(maxsize=128)
+def reading(problem: Problem) -> GaussianReading:
+    """Whether given matrices are read well by their Gaussian law; made once a server."""
+    given = problem.given
+    assert given is not None, "a law reads itself"
+    return gaussian_reading(given.pair, held_out=given.held_out)
+
+
 def _held_out_errors(
-    problem: Problem, books: dict[str, tuple[Codebook, Codebook]]
+    given: Given, books: dict[str, tuple[Codebook, Codebook]]
 ) -> dict[str, MeasuredError]:
-    """Error of the logits on each held-out sequence, over the mean square logit of all."""
-    pairs = list(attention(problem.layer, problem.head).data.held_out.pairs())
-    logits = [queries @ keys for queries, keys in pairs]
-    energy = float(np.mean([np.mean(np.square(c, dtype=np.float64)) for c in logits]))
+    """Error of each held-out product, over the mean square entry of all.
+
+    One product has no interval.
+    """
+    pairs = given.held_out
+    products = [a @ b for a, b in pairs]
+    energy = float(np.mean([np.mean(np.square(c, dtype=np.float64)) for c in products]))
     errors = {}
     for name, (cb_x, cb_y) in books.items():
         # fp32: what is measured is the codebooks' error, not that of the product's integer grids
         coded = [matmul(encode(a, cb_x), encode(b, cb_y), route="fp32") for a, b in pairs]
         squares = [
             float(np.mean(np.square(c - cq, dtype=np.float64)))
-            for c, cq in zip(logits, coded, strict=True)
+            for c, cq in zip(products, coded, strict=True)
         ]
-        errors[name] = MeasuredError.from_trials(np.array(squares) / energy, energy, {})
+        nmse = np.array(squares) / energy
+        if nmse.size > 1:
+            errors[name] = MeasuredError.from_trials(nmse, energy, {})
+        else:
+            one = float(nmse[0])
+            errors[name] = MeasuredError(one * energy, one, one, one, nmse, {})
     return errors
 
 
@@ -221,6 +243,11 @@ class Measurements:
             found |= fresh
         return {name: found[name] for name in designs}
 
+    def update(self, request: Request, step: Step) -> Update:
+        """What the step finds."""
+        read = None if request.problem.given is None else reading(request.problem)
+        return Update(request, step.k_x, step.k_y, self.points(request, step), reading=read)
+
     def warm(self, requests: Iterable[Request], then: Callable[[], object]) -> None:
         """Measure in the background what the first visitors will ask for: kernels are compiled.
 
@@ -228,7 +255,7 @@ class Measurements:
         """
         for request in requests:
             step = next(steps(request))
-            self.pool.submit(partial(self.points, request, step), _SWEEP)
+            self.pool.submit(partial(self.update, request, step), _SWEEP)
         self.pool.submit(then, _SWEEP)  # one thread alone takes these, in order
 
     def prepare(self, request: Request) -> None:
@@ -251,7 +278,7 @@ class Measurements:
 
     @staticmethod
     def _wanted(problem: Problem, step: Step) -> int:
-        return 1 if problem.source == ATTENTION else step.trials  # held-out sequences are few
+        return step.trials if problem.given is None else 1  # what is held out is all there is
 
 
 class Subscription:
@@ -288,7 +315,7 @@ class Subscription:
             if self._latest is not request:
                 return
             try:
-                update = Update(request, step.k_x, step.k_y, self._service.points(request, step))
+                update = self._service.update(request, step)
             except Exception as error:  # told in the page: one failed job does not end a session
                 _LOG.exception("measuring %s failed", request)
                 update = Update(request, step.k_x, step.k_y, {}, f"{error}")

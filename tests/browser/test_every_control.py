@@ -37,7 +37,7 @@ _KEEP = """() => {
 }"""
 
 #: What changes which controls there are, in this order after all others.
-_LAST = ("Predict first", "Tour", "Attention", "Reset")
+_LAST = ("Predict first", "Tour", "Attention", "Gallery", "Reset")
 _ROLES = ("slider", "checkbox", "switch", "combobox", "radio", "textbox", "button")
 
 

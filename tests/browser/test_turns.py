@@ -80,7 +80,9 @@ def test_a_window_that_grows_while_a_page_is_away(dashboard: Dashboard) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (1280, 800), (1920, 1080)])
-@pytest.mark.parametrize("query", ["", "?tour=5&k_x=2", "?source=attention&tour=8"])
+@pytest.mark.parametrize(
+    "query", ["?tour=5&k_x=2", "?source=attention&tour=8", "?source=gallery&problem=features"]
+)
 def test_all_cards_of_the_first_page_fit_the_wall(
     dashboard: Dashboard, query: str, width: int, height: int
 ) -> None:

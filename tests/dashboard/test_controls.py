@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose
 
 import quantlab as ql
 from quantlab.dashboard.app import Session
+from quantlab.dashboard.given import attention
 from quantlab.dashboard.parts.lessons import PRESETS, TOUR
-from quantlab.dashboard.state import DESIGN_LABELS, DashboardState, attention
+from quantlab.dashboard.state import DESIGN_LABELS, DashboardState
 from quantlab.dashboard.work.error_study import exact
 from quantlab.dashboard.work.measurements import measure_points, most_levels
 from tests.dashboard.test_pages import until

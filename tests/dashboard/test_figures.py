@@ -19,7 +19,7 @@ PLACES = ("x", "y", "xs", "ys", "y0", "y1", "y2", "left", "right", "image", "mar
 SHOWN = {
     ("density", "pitchfork"): (
         (-1, 1), (-2.6, 2.6), [-1, -(3**-0.5), 0, 3**-0.5, 1], [-2, -1, 0, 1, 2],
-        ["Image share", "MultiLine xs ys", "MultiLine rho u", *3 * ["Scatter rho u"]],
+        ["Image share", "MultiLine xs ys", "MultiLine rho u", *4 * ["Scatter rho u"]],
     ),
     ("density", "density"): (
         (-4.6, 4.6), (0, 0.26), DEVIATIONS, [0, 0.1, 0.2],
@@ -44,7 +44,7 @@ SHOWN = {
     ("error", "entries_0"): ((0, 64), (64, 0), [0, 16, 32, 48, 64], [0, 32, 64], ["Image error"]),
     ("error", "entries_1"): ((0, 64), (64, 0), [0, 16, 32, 48, 64], [0, 32, 64], ["Image error"]),
     ("codebooks", "codebook"): (
-        (-4.6, 4.6), (0, 0.62), DEVIATIONS, [0, 0.2, 0.4],
+        (-4.6, 4.6), (0, 0.62), DEVIATIONS, [0, 0.2, 0.4, 0.6],
         ["Quad left right", "VArea u pdf", *3 * ["Scatter u row"]],
     ),
     ("codebooks", "trace"): (

@@ -95,6 +95,7 @@ def content(document: Document) -> Any:
         "k_x=8&k_y=64&linked=0&operand=y",
         "law=student_t&nu=5",
         "source=attention&layer=3",
+        "source=gallery&problem=digits",
         "tour=2&rho=0.9",
         "page=error&inner_dim=1024",
         "page=nowhere&rho=7",

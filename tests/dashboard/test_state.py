@@ -397,6 +397,7 @@ def test_the_page_opens_with_the_paper_s_example() -> None:
     assert opens == {
         "page": "density", "source": SYNTHETIC, "law": "gaussian", "nu": 5.0, "rho": 0.8,
         "k_x": 16, "k_y": 16, "linked": True, "inner_dim": 256, "layer": 2, "head": 6,
+        "problem": "photo",
         "operand": "x", "gain": False, "rounding": "nearest", "seed": 0, "theme": "light",
         "own_x": [], "own_y": [], "beat": False, "keep": "",
         "tour": 0,
