@@ -8,7 +8,7 @@ from functools import cache
 from html import escape
 from importlib import import_module
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 import panel as pn
 import panel_material_ui as pmui
@@ -291,14 +291,14 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-#: The session of each served document.
-_SESSIONS: WeakKeyDictionary[Document, Session] = WeakKeyDictionary()
+#: The session of each served document, by its id: a session holds its document and ends with it.
+_SESSIONS: WeakValueDictionary[int, Session] = WeakValueDictionary()
 
 
 def arrive(document: Document, query: Mapping[str, str]) -> None:
     """Apply a link to a served page that has no visitor yet; its document is locked."""
     with set_curdoc(document):
-        _SESSIONS[document].arrive(query)
+        _SESSIONS[id(document)].arrive(query)
 
 
 def _document() -> pmui.Page:
@@ -307,7 +307,7 @@ def _document() -> pmui.Page:
     state = session.state
     session.toolbar.address.follow(pn.state.curdoc)
     if pn.state.curdoc is not None:
-        _SESSIONS[pn.state.curdoc] = session
+        _SESSIONS[id(pn.state.curdoc)] = session
         pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS + _scripts()))
         pn.state.curdoc.js_on_event(DocumentReady, session.connection.script())
     page = pmui.Page(

@@ -13,7 +13,7 @@ import logging
 import time
 import zlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from panel.io.server import DocHandler, server_html_page_for_session
 from panel.io.state import set_curdoc
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.web import authenticated
+
+from .arrivals import Turn
 
 _LOG = logging.getLogger(__name__)
 #: The process is idle if it works for less than this share of so many seconds.
@@ -58,8 +60,8 @@ class SparePages:
         arrive(document, query): apply a link to a page, its document locked.
     resources : callable
         The server's resources, as Bokeh has them.
-    turn : callable
-        turn(), awaited: the next visitor's turn, where many come together.
+    turn : Turn
+        The next visitor's turn, where many come together.
     prefix : str
         Path in front of every address.
     """
@@ -67,7 +69,7 @@ class SparePages:
     def __init__(
         self, pages: ApplicationContext, most: int,
         arrive: Callable[[Document, dict[str, str]], None],
-        resources: Callable[[], Any], turn: Callable[[], Awaitable[None]], prefix: str = "",
+        resources: Callable[[], Any], turn: Turn, prefix: str = "",
     ) -> None:  # fmt: skip
         self._pages, self._most, self._arrive = pages, most, arrive
         self._resources, self._turn, self._prefix = resources, turn, prefix
@@ -96,6 +98,7 @@ class SparePages:
             return await self._make(session_id, request, token)
         page = self._ready.popleft()
         page.belongs_to(session_id, token, request, payload)
+        self._turn.under_way(page.session.document)
         pages._sessions[session_id] = page.session
         pages._session_contexts[session_id] = page.context
         query = {k: v[0].decode(errors="replace") for k, v in page.arguments.items() if v}

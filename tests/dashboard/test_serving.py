@@ -24,6 +24,7 @@ from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 import pytest
 from bokeh.client import ClientSession, pull_session
+from bokeh.document import Document
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
 from tornado.web import Application
@@ -459,6 +460,33 @@ def test_closed_sessions_are_collected_and_open_ones_are_set_aside() -> None:
         assert [name for name in gone if gone[name]() is not None] == ["10", "11"]
     finally:
         gc.unfreeze()
+
+
+def test_a_page_is_built_only_when_those_under_way_have_arrived() -> None:
+    order: list[str] = []
+
+    async def main() -> None:
+        turn = Turn()
+        arrivals = Arrivals(turn)
+
+        async def visit(who: int) -> None:
+            if who:  # as one who is given no page that was made ahead, and comes again
+                await turn()
+            await arrivals.on_session_created(Mock())
+            document = Document()
+            arrivals.modify_document(document)
+            order.append(f"{who} built")
+            await asyncio.sleep(0.3)
+            order.append(f"{who} sent")
+            document.to_json()
+
+        await asyncio.gather(*(visit(who) for who in range(6)))
+
+    asyncio.run(main())
+    under_way = 0
+    for step in order:
+        under_way += 1 if step.endswith("built") else -1
+        assert under_way <= 3, order
 
 
 def test_who_has_a_page_comes_before_the_next_is_built() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 from urllib.error import HTTPError
 from urllib.parse import parse_qs
 from urllib.request import Request, urlopen
@@ -27,7 +28,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.ioloop import IOLoop
 from tornado.web import Application
 
-from quantlab.dashboard.app import TITLE, _document, arrive
+from quantlab.dashboard.app import _SESSIONS, TITLE, _document, arrive
 from quantlab.dashboard.server import spare
 from quantlab.dashboard.server.arrivals import Turn
 from quantlab.dashboard.server.spare import SparePages, affordable
@@ -122,6 +123,27 @@ def test_what_is_sent_is_what_the_page_is(query: str) -> None:
         await session.with_document_locked(look)
 
     with_pages(1, use)
+
+
+def test_the_table_of_sessions_keeps_none_of_them_alive() -> None:
+    session: Any = Mock()
+    _SESSIONS[1] = session
+    assert _SESSIONS[1] is session
+    del session
+    gc.collect()
+    assert 1 not in _SESSIONS  # a session holds its document: else both would stay for ever
+
+
+def test_who_left_is_not_waited_for() -> None:
+    turn, document = Turn(), Document()
+    turn.under_way(document)
+    assert list(turn._under_way) == [document]
+    document.to_json()
+    assert list(turn._under_way) == []
+    turn.under_way(document)
+    del document
+    gc.collect()
+    assert list(turn._under_way) == []
 
 
 def test_each_page_has_one_visitor_and_then_they_are_built() -> None:
