@@ -36,6 +36,7 @@ from quantlab.model import (
     record_products,
     run_model,
 )
+from quantlab.model.schemes import books_of_values, scheme_halves
 
 SIZE = {"vocab_size": 60, "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32}
 MAKERS = {
@@ -178,7 +179,7 @@ def test_designs_rank_as_elsewhere_and_weights_are_coded_once(loaded: Any) -> No
     model, _ = loaded["llama"]
     products = record_products(model, IDS)
     mean = {}
-    for design in ("int_absmax", "int4_g32", "nvfp4", "closed_form", "empirical", "balanced"):
+    for design in ("int_absmax", "nvfp4", "closed_form", "empirical", "balanced"):
         coders = code_products(products, design, 4)
         errors = run_model(model, IDS, coders, carry="exact").nmse
         assert set(errors) == set(products)
@@ -193,6 +194,43 @@ def test_designs_rank_as_elsewhere_and_weights_are_coded_once(loaded: Any) -> No
     exact = linear.x[0] @ linear.y[0].T
     naive = np.square(exact - a @ b.T).sum() / np.square(exact).sum()
     assert_allclose(errors[linear.name], naive, rtol=1e-4)
+
+
+def test_codebooks_of_values_weigh_errors_as_the_product_does() -> None:
+    rng = np.random.default_rng(0)
+    p = tuple(rng.dirichlet(np.full(t, 0.3), 40).astype(np.float32) for t in (5, 11))
+    v = tuple(rng.normal(size=(6, t)).astype(np.float32) * (1 + np.arange(t)) for t in (5, 11))
+    books = books_of_values(Operands("v", "values", p, v), 8)
+    plain = ql.design_empirical((np.concatenate([x.ravel() for x in p])[:, None], [[1.0]]), 8)
+
+    def lost(book: ql.Codebook) -> float:
+        """Sum over texts and tokens of (p - q(p))^2 times the token's values squared."""
+        return sum(
+            float(np.square(x - book(x)).sum(axis=0) @ np.square(y).sum(axis=0))
+            for x, y in zip(p, v, strict=True)
+        )
+
+    assert lost(books[0]) < 0.93 * lost(plain[0])
+    assert lost(books[0]) < min(lost(books[0].scaled(by)) for by in (0.98, 1.02))
+    assert books[1].n_levels == 8
+
+
+def test_halves_of_a_scheme_are_design_schemes_in_any_unit() -> None:
+    a, b = ql.GaussianPair(0.8).sample_matrices(200, 8, 100, rng=0)
+    own = {"basis": "diagonal", "rates": "allocated", "rounding": "nearest", "books": "shape"}
+    scheme = ql.design_scheme((a, b), 4, **own)
+    halves = scheme_halves(ql.EmpiricalPair(a, b), (3, 4))
+    assert scheme.x is not None
+    assert_array_equal(halves[4][0].encode(a), scheme.x.encode(a))
+    assert halves[3][0].books.bits_per_entry <= 3
+    name = "layers.0.mlp.up_proj"
+    code = code_products({name: Operands(name, "linear", (a,), (b.T,))}, "scheme", 4)[name]
+    (x,), (y,) = code(Operands(name, "linear", (a,), (b.T,)))
+    lost = np.square(a @ b - x @ y.T).sum() / np.square(a @ b).sum()
+    coded = scheme.encode(a, "x") @ scheme.encode(b, "y")
+    assert_allclose(lost, np.square(a @ b - coded).sum() / np.square(a @ b).sum(), rtol=0.05)
+    small = scheme_halves(ql.EmpiricalPair(a * np.float32(2.0**-70), b), (4,))
+    assert_array_equal(small[4][0].encode(a * np.float32(2.0**-70)), halves[4][0].encode(a))
 
 
 def test_ranking_by_loops() -> None:

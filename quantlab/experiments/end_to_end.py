@@ -11,25 +11,24 @@ from numpy.typing import NDArray
 
 from quantlab.data.make_attention import paragraphs
 from quantlab.data.texts import questions_answers
-from quantlab.formats import GROUP_FORMATS
 from quantlab.model import (
     MODEL_DESIGNS,
     Operands,
     Outcome,
     allocate_bits,
-    code_products,
     designs_at,
     mean_bits,
     record_products,
     run_model,
 )
+from quantlab.model.coding import code_at, side_bits
 from quantlab.model.loading import layer_of
 from quantlab.model.operands import KINDS
 from quantlab.progress import Meter, Progress
 from quantlab.sweep import Row
 
 _SHARPNESS = 20.0  # of cosines, where sentence encoders are trained to tell answers apart
-RUNGS = (2, 3, 4, 5, 6, 8)  # bits that allocation chooses from
+RUNGS = (2, 3, 4, 6)  # bits that allocation chooses from
 FloatArray = NDArray[np.float64]
 
 
@@ -129,7 +128,8 @@ def model_rows(
     Returns
     -------
     (list of dict, list of dict)
-        First a row for each number of bits and design: bits_per_entry (scales included), nmse
+        First a row for each number of bits and design: bits_per_entry (scales and codebooks
+        included, spread over the operands on the calibration texts), nmse
         (geometric mean over the products, on the float model's operands), linear, logits, values
         (the same of each kind), embedding (`embedding_error` on the held-out texts), and
         `ranking`'s, with loss_more: above the float model's. Its first row is the float model's,
@@ -145,10 +145,11 @@ def model_rows(
     exact = run_model(model, texts.held_out).pooled()
     plain = ranking(exact)
     rows: list[Row] = [{"bits": 32, "design": "float", **plain}]
-    jobs = [
-        (rate, name) for rate in bits for name in designs_at(rate)
-        if designs is None or name in designs
-    ]  # fmt: skip
+    rates = [*bits]
+    jobs = {
+        name: own for name in MODEL_DESIGNS if designs is None or name in designs
+        if (own := [rate for rate in rates if name in designs_at(rate)])
+    }  # fmt: skip
     if not jobs:
         raise ValueError(f"designs must be some of {MODEL_DESIGNS}, at bits they have")
     heads: dict[tuple[int, str], Row] = {
@@ -156,27 +157,28 @@ def model_rows(
             "bits": rate, "layer": layer_of(name), "head": int(name.rpartition(".")[2]),
             "rho": each.pair().gaussian().rho,
         }
-        for rate in dict.fromkeys(rate for rate, _ in jobs)
+        for rate in rates
         for name, each in products.items() if each.kind == "logits"
     }  # fmt: skip
-    with Meter(progress, len(jobs), label="model") as meter:
-        for rate, design in jobs:
-            coders = code_products(products, design, rate)
-            errors = run_model(model, texts.held_out, coders, carry="exact").nmse
-            coded = run_model(model, texts.held_out, coders).pooled()
-            found = ranking(coded)
-            rows.append({
-                "bits": rate, "design": design,
-                "bits_per_entry": _bits_per_entry(products, design, rate),
-                "nmse": _mean(errors.values()), **_by_kind(products, errors),
-                "embedding": embedding_error(exact, coded), **found,
-                "loss_more": found["loss"] - plain["loss"],
-            })  # fmt: skip
-            for name, each in products.items():
-                if each.kind == "logits":
-                    heads[rate, name][design] = errors[name]
-            meter.add()
-    return rows, list(heads.values())
+    with Meter(progress, sum(map(len, jobs.values())), label="model") as meter:
+        for design, own in jobs.items():
+            for rate, coders in code_at(products, design, own).items():
+                errors = run_model(model, texts.held_out, coders, carry="exact").nmse
+                coded = run_model(model, texts.held_out, coders).pooled()
+                found = ranking(coded)
+                rows.append({
+                    "bits": rate, "design": design,
+                    "bits_per_entry": rate + side_bits(coders, products),
+                    "nmse": _mean(errors.values()), **_by_kind(products, errors),
+                    "embedding": embedding_error(exact, coded), **found,
+                    "loss_more": found["loss"] - plain["loss"],
+                })  # fmt: skip
+                for name, each in products.items():
+                    if each.kind == "logits":
+                        heads[rate, name][design] = errors[name]
+                meter.add()
+    first, *others = rows
+    return [first, *sorted(others, key=lambda row: row["bits"])], list(heads.values())
 
 
 def agreement(rows: Sequence[Row]) -> list[Row]:
@@ -194,7 +196,12 @@ def agreement(rows: Sequence[Row]) -> list[Row]:
 
 
 def allocation_rows(
-    model: Any, texts: Texts, means: Iterable[float], design: str, rungs: Sequence[int] = RUNGS
+    model: Any,
+    texts: Texts,
+    means: Iterable[float],
+    design: str,
+    rungs: Sequence[int] = RUNGS,
+    progress: Progress = None,
 ) -> tuple[list[Row], list[Row]]:
     """Bits allocated across products against equal bits, both by one design.
 
@@ -210,6 +217,8 @@ def allocation_rows(
         A design that exists at all `rungs`.
     rungs : sequence of int
         Bits that a product may have.
+    progress : callable or True, optional
+        progress(done, total, seconds left) at each product and number of bits.
 
     Returns
     -------
@@ -221,18 +230,16 @@ def allocation_rows(
     products = record_products(model, texts.calibration)
     sizes = entries(record_products(model, texts.pairs), len(texts.pairs))
     means = [*means]
-    rates = sorted({*rungs, *map(round, means)})
-    by_bits = {b: code_products(products, design, b) for b in rates}
+    by_bits = code_at(products, design, sorted({*rungs, *map(round, means)}))
     exact = run_model(model, texts.pairs).pooled()
-    losses = {
-        group: {
-            b: embedding_error(exact, run_model(model, texts.pairs, {
-                name: by_bits[b][name] for name, own in products.items() if own.group == group
-            }).pooled())
-            for b in rungs
-        }
-        for group in sizes
-    }  # fmt: skip
+    losses: dict[str, dict[int, float]] = {group: {} for group in sizes}
+    with Meter(progress, len(sizes) * len(rungs), label="allocation") as meter:
+        for group, own in losses.items():
+            names = [name for name, each in products.items() if each.group == group]
+            for rate in rungs:
+                some = {name: by_bits[rate][name] for name in names}
+                own[rate] = embedding_error(exact, run_model(model, texts.pairs, some).pooled())
+                meter.add()
     wanted = run_model(model, texts.held_out).pooled()
     plain = ranking(wanted)["loss"]
     rows = []
@@ -275,18 +282,6 @@ def _by_kind(products: Mapping[str, Operands], errors: Mapping[str, float]) -> d
         kind: _mean(error for name, error in errors.items() if products[name].kind == kind)
         for kind in KINDS
     }
-
-
-def _bits_per_entry(products: Mapping[str, Operands], design: str, bits: int) -> float:
-    """Of the calibration texts' operands, scales of groups included; codebooks are not."""
-    if design not in GROUP_FORMATS:
-        return float(bits)
-    total = size = 0.0
-    for each in products.values():
-        for part in (*each.x, *each.y):
-            total += GROUP_FORMATS[design].bits(part.shape) * part.size
-            size += part.size
-    return total / size
 
 
 def _mean(values: Iterable[float]) -> float:

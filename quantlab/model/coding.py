@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -16,16 +15,15 @@ from quantlab.design import DESIGNS, design_empirical
 from quantlab.formats import FORMATS, GROUP_FORMATS, GroupFormat
 from quantlab.model.operands import Array, Operands
 from quantlab.model.routing import Coded, Coder
+from quantlab.model.schemes import books_of_values, scheme_halves
 from quantlab.pairs import EmpiricalPair
-from quantlab.scheme import design_scheme
 from quantlab.scheme.coder import Coder as Half
 
 #: What products are coded by, from the plainest to the best; those that do not exist at a number
 #: of bits are left out by `designs_at`.
 MODEL_DESIGNS = (
-    "int_absmax", "int_mse", "fp8_e4m3", "nf4", "int4_row", "int4_g32", "int8_row", "int8_g32",
-    "mxfp4", "nvfp4", "mxfp6_e2m3", "mxfp8_e4m3", "gaussian_compander", "closed_form", "lloyd_max",
-    "empirical", "balanced", "scheme",
+    "int_absmax", "int4_g32", "int8_g32", "mxfp4", "nvfp4", "mxfp6_e2m3", "mxfp8_e4m3",
+    "gaussian_compander", "closed_form", "empirical", "balanced", "scheme",
 )  # fmt: skip
 _OF_DATA = ("empirical", "balanced", "scheme")
 
@@ -36,7 +34,7 @@ def designs_at(bits: int) -> list[str]:
     Examples
     --------
     >>> designs_at(3)[:3]
-    ['int_absmax', 'int_mse', 'gaussian_compander']
+    ['int_absmax', 'gaussian_compander', 'closed_form']
     """
     levels = 2 ** check.count(bits, "bits", 2, 8)
     return [name for name in MODEL_DESIGNS if _exists(name, levels)]
@@ -63,7 +61,8 @@ def code_products(
         As `record_products` gives it.
     design : str
         A name of `DESIGNS`, `FORMATS` or `GROUP_FORMATS`; "empirical": `design_empirical`;
-        "balanced": that in the basis of `balance`; "scheme": `design_scheme`.
+        "balanced": that in the basis of `balance`; "scheme": as `design_scheme`, with
+        parts fixed by the inner dimension.
     bits : int or mapping
         Of a code, from 2 to 8; or for each `Operands.group`.
 
@@ -81,46 +80,62 @@ def code_products(
     -----
     Scales and codebooks are those of the calibration texts; only formats of groups take theirs from
     what they code. In attention times values the inner index is the token, and no index is like
-    the next text's: "balanced" and "scheme" have one codebook an operand there.
+    the next text's: "empirical", "balanced" and "scheme" are one codebook an operand there.
     """
     made: dict[str, Coder] = {}
     for name, operands in products.items():
         own = bits.get(operands.group) if isinstance(bits, Mapping) else bits
         if own is None:
             raise ValueError(f"bits must have all groups; got none for {operands.group}")
-        levels = 2 ** check.count(own, "bits", 2, 8)
-        if not _exists(design, levels):
-            raise ValueError(f"{design} does not exist at {own} bits")
-        made[name] = _coder(operands, design, own, levels)
+        made |= code_at({name: operands}, design, (own,))[own]
     return made
 
 
-def _coder(operands: Operands, design: str, bits: int, levels: int) -> Coder:
+def code_at(
+    products: Mapping[str, Operands], design: str, rates: Sequence[int]
+) -> dict[int, dict[str, Coder]]:
+    """`code_products` at each of some numbers of bits: what they share is computed once."""
+    for rate in rates:
+        if not _exists(design, 2 ** check.count(rate, "bits", 2, 8)):
+            raise ValueError(f"{design} does not exist at {rate} bits")
+    found: dict[int, dict[str, Coder]] = {rate: {} for rate in rates}
+    for name, operands in products.items():
+        for rate, coder in _coders(operands, design, rates).items():
+            found[rate][name] = coder
+    return found
+
+
+def _coders(operands: Operands, design: str, rates: Sequence[int]) -> Mapping[int, Coder]:
     if design in GROUP_FORMATS:
-        return _ByGroups(GROUP_FORMATS[design])
+        return dict.fromkeys(rates, _ByGroups(GROUP_FORMATS[design]))
+    if not all(any(part.any() for part in side) for side in (operands.x, operands.y)):
+        return dict.fromkeys(rates, _as_it_is)
+    if design in _OF_DATA and operands.kind == "values":
+        return {rate: _ByBooks(*books_of_values(operands, 2**rate)) for rate in rates}
     pair = operands.pair()
-    if not (np.any(pair.a) and np.any(pair.b)):
-        return _as_it_is
     if design in FORMATS:
-        return _ByBooks(*FORMATS[design](pair, levels))
+        return {rate: _ByBooks(*FORMATS[design](pair, 2**rate)) for rate in rates}
     if design in DESIGNS:
-        return _ByBooks(*DESIGNS[design](pair.gaussian(), levels, pair.inner_dim))
-    if design == "empirical" or operands.kind == "values":
-        return _ByBooks(*design_empirical(pair, levels, smoothing="auto"))
+        law = pair.gaussian()
+        return {r: _ByBooks(*DESIGNS[design](law, 2**r, pair.inner_dim)) for r in rates}
+    if design == "scheme":
+        return {rate: _ByScheme(*halves) for rate, halves in scheme_halves(pair, rates).items()}
+    basis = None
     if design == "balanced":
         basis = balance(pair)
-        moved = EmpiricalPair(*basis.apply(pair.a, pair.b))
-        return _ByBooks(*design_empirical(moved, levels, smoothing="auto"), basis)
-    scheme = design_scheme(pair, bits, **_PARTS)
-    assert scheme.x is not None
-    assert scheme.y is not None
-    return _ByScheme(scheme.x, scheme.y)
+        pair = EmpiricalPair(*basis.apply(pair.a, pair.b))
+    return {
+        rate: _ByBooks(*design_empirical(pair, 2**rate, smoothing="auto"), basis) for rate in rates
+    }
 
 
-#: Of `design_scheme`, which is too slow to try all on every product of a model.
-_PARTS: dict[str, Any] = {
-    "basis": "none", "rates": "allocated", "rounding": "feedback", "books": "index",
-}  # fmt: skip
+def side_bits(coders: Mapping[str, Coder], products: Mapping[str, Operands]) -> float:
+    """Bits beside the codes, an entry of all operands: scales, centres, means and deviations."""
+    total = sum(
+        coder.side_bits(products[name])
+        for name, coder in coders.items() if isinstance(coder, _Cached)
+    )  # fmt: skip
+    return total / sum(each.entries for each in products.values())
 
 
 def _as_it_is(operands: Operands) -> Coded:
@@ -142,6 +157,10 @@ class _Cached:
         return x, self.weights
 
     def side(self, parts: tuple[Array, ...], which: int) -> tuple[Array, ...]:
+        raise NotImplementedError
+
+    def side_bits(self, operands: Operands) -> float:
+        """Of scales, or of centres in float32 or as `Coder.side_bytes` counts them."""
         raise NotImplementedError
 
 
@@ -168,6 +187,9 @@ class _ByBooks(_Cached):
         split = np.split(coded, ends)
         return tuple(c.reshape(part.shape) for c, part in zip(split, parts, strict=True))
 
+    def side_bits(self, operands: Operands) -> float:
+        return 32 * (self.book_x.n_levels + self.book_y.n_levels)
+
 
 @dataclass
 class _ByGroups(_Cached):
@@ -185,6 +207,10 @@ class _ByGroups(_Cached):
             for rows, part in zip(np.split(coded, ends), parts, strict=True)
         )
 
+    def side_bits(self, operands: Operands) -> float:
+        parts = (*operands.x, *operands.y)
+        return sum((self.kind.bits(p.shape) - self.kind.code_bits) * p.size for p in parts)
+
 
 @dataclass
 class _ByScheme(_Cached):
@@ -198,3 +224,6 @@ class _ByScheme(_Cached):
         (rows,) = parts
         coder, codes = half.code(np.ascontiguousarray(rows))
         return (coder.restored(coder.values(codes)).astype(np.float32),)
+
+    def side_bits(self, operands: Operands) -> float:
+        return 8 * (self.half_x.side_bytes + self.half_y.side_bytes)
