@@ -23,6 +23,7 @@ import numpy as np
 
 import quantlab as ql
 from benchmarks._harness import machine
+from benchmarks._problems import lagged, numbers, quarters, standardised
 from quantlab.data import load_attention
 
 RESULTS = Path(__file__).parent / "results"
@@ -107,27 +108,12 @@ def features() -> np.ndarray:
     return (data - data.mean(axis=0)) / data.std(axis=0)
 
 
-def lagged(values: np.ndarray, lags: int) -> np.ndarray:
-    return np.lib.stride_tricks.sliding_window_view(values - values.mean(), lags)
-
-
-def numbers(name: str) -> np.ndarray:
-    """The numeric columns of one of statsmodels' data sets, rows without a gap."""
-    module = import_module(f"statsmodels.datasets.{name}")
-    data = module.load_pandas().data.select_dtypes("number").to_numpy(float)
-    return data[np.isfinite(data).all(axis=1)]
-
-
-def standardised(data: np.ndarray) -> np.ndarray:
-    return (data - data.mean(axis=0)) / data.std(axis=0)
-
-
 def learn(name: str) -> np.ndarray:
     return getattr(import_module("sklearn.datasets"), f"load_{name}")().data
 
 
-#: Small sets: is the choice of parts ever worse than the plain designs? The rules of that choice
-#: were settled with the held-out errors of these sets in sight: a check, not a prediction.
+#: Small sets: is the choice of parts ever worse than the plain designs? Its rules are settled on
+#: other sets, by benchmarks/settle.py.
 SMALL: dict[str, Callable[[], np.ndarray]] = {
     "nile, 16 lags": lambda: lagged(numbers("nile")[:, 1], 16),
     "wine": lambda: learn("wine"),
@@ -179,9 +165,8 @@ def splits(x: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     yield "at random", x[at[:half]], x[at[half:]]
 
 
-def against_codebooks(own: np.ndarray, other: np.ndarray) -> dict:
-    """own own^T is fitted to, other other^T measured, at 4 bits."""
-    pair, held_out = (own, own.T), (other, other.T)
+def against_codebooks(pair: Matrices, held_out: Matrices) -> dict:
+    """A pair is fitted to, another measured, at 4 bits."""
     basis = ql.balance(pair)
     start = time.process_time()
     scheme = ql.design_scheme(pair, 4)
@@ -190,8 +175,8 @@ def against_codebooks(own: np.ndarray, other: np.ndarray) -> dict:
     moved = ql.design_empirical(basis.apply(*pair), 16, smoothing="auto")
     return {
         "seconds": seconds, "scheme": by_scheme(scheme, *held_out), "parts": repr(scheme),
-        "written": scheme.encode(other, "x").bits_per_entry,
-        "with_side": 4 + 8 * scheme.side_bytes / (2 * own.size),
+        "written": scheme.encode(held_out[0], "x").bits_per_entry,
+        "with_side": 4 + 8 * scheme.side_bytes / (pair[0].size + pair[1].size),
         "data_fit": min(by_codebooks(books, *held_out) for books in fits),
         "balanced": by_codebooks(moved, *basis.apply(*held_out)),
         "limit": ql.limit_nmse(pair, 4),
@@ -204,7 +189,7 @@ def problems() -> list[dict]:
         x = np.ascontiguousarray(load(), np.float32)
         for split, own, other in [*splits(x)][:2]:
             row = {"problem": name, "split": split, "target": target}
-            rows.append(row | against_codebooks(own, other))
+            rows.append(row | against_codebooks((own, own.T), (other, other.T)))
     return rows
 
 
@@ -212,9 +197,11 @@ def small_sets() -> list[dict]:
     rows = []
     for name, load in SMALL.items():
         x = np.ascontiguousarray(load(), np.float32)
-        for split, own, other in splits(x):
-            row = {"set": name, "split": split, "m": len(own), "k": own.shape[1]}
-            row |= against_codebooks(own, other)
+        halves = ((how, (own, own.T), (other, other.T)) for how, own, other in splits(x))
+        for split, pair, held_out in (*halves, *(quarters(x) if len(x) >= 40 else ())):
+            row = {"set": name, "split": split, "m": len(pair[0]), "k": x.shape[1],
+                   "alike": np.array_equal(pair[0], pair[1].T)}  # fmt: skip
+            row |= against_codebooks(pair, held_out)
             rows.append(row | {"ratio": row["scheme"] / min(row["data_fit"], row["balanced"])})
     return rows
 
@@ -225,9 +212,9 @@ def markdown(record: dict) -> str:
         "# Schemes", "", f"Made by `python -m benchmarks.schemes`. {about}.", "",
         "## 72 attention heads", "",
         "Fitted on the calibration texts, measured on the held-out ones; geometric mean of nmse. "
-        "All choices are made inside the calibration texts, but for the margin that entropy-coded "
-        "lengths keep, which was set with held-out lengths and errors in sight (3.3 standard "
-        "errors; 3.5 gave 1.256e-3 at 4 bits before shapes were smoothed). written: mean bits an "
+        "All choices are made inside the calibration texts, the margin that entropy-coded lengths "
+        "keep and what else was settled for them too ([settings](settle.md)), before these figures "
+        "were made. written: mean bits an "
         "entry of codes on the held-out texts (entropy: what the range coder wrote; fixed: above "
         "their bits what moved codebooks). with side: all that decoding and products need "
         "beside the codes counted too, spread over the entries of the calibration texts. "
@@ -274,17 +261,24 @@ def markdown(record: dict) -> str:
             f"{r['with_side']:.2f} | {r['seconds']:.1f} | {r['parts']} |"
         )
     if record["small"]:
-        ratios = np.array([r["ratio"] for r in record["small"]])
+        alike, unlike = (
+            np.array([r["ratio"] for r in record["small"] if r["alike"] == same])
+            for same in (True, False)
+        )
         lines += [
             "", "## Small sets, 4 bits, fixed length", "",
             "nmse by `design_scheme` over that of the best plain design: `design_empirical`, "
             "smoothed or not, or in the basis of `balance`. x x^T, fitted on one half of the rows, "
-            "measured on the other; bits: what was written, where codebooks were moved. At most "
-            f"1.02 in {int((ratios <= 1.02).sum())} of {ratios.size} cases. The rules that choose "
-            "were settled with these ratios in sight; where A is not B^T, quarters of the same "
-            "sets kept 1.02 in 46 of 48 (nile 1.29, wine 1.05).", "",
-            "| set | m, k | every other row | first, second half | second, first | at random |",
-            "|---|---|---|---|---|---|",
+            "measured on the other; bits: what was written, where codebooks were moved. quarters: "
+            "of the rows, A and B fitted to the first two, measured on the others; sets of 40 rows "
+            f"and more. At most 1.02 in {int((alike <= 1.02).sum())} of {alike.size} halves (at "
+            f"most {alike.max():.2f}), {int((unlike <= 1.02).sum())} of {unlike.size} quarters (at "
+            f"most {unlike.max():.2f}). The rules that choose are settled on other sets and on "
+            "drawn rows ([settings](settle.md)); earlier ones were settled with the ratios of "
+            "these halves in sight.", "",
+            "| set | m, k | every other row | first, second half | second, first | at random | "
+            "quarters, every fourth row | quarters, at random |",
+            "|---|---|---|---|---|---|---|---|",
         ]  # fmt: skip
         for name in SMALL:
             own = [r for r in record["small"] if r["set"] == name]
@@ -292,6 +286,7 @@ def markdown(record: dict) -> str:
                 f"{r['ratio']:.2g}" + (f" ({r['written']:.2f} bits)" if r["written"] > 4 else "")
                 for r in own
             )
+            cells += " | |" * (len(own) == 4)
             lines.append(f"| {name} | {own[0]['m']}, {own[0]['k']} | {cells} |")
     return "\n".join([*lines, ""])
 

@@ -13,6 +13,7 @@ import quantlab as ql
 from quantlab.data import load_attention
 from quantlab.scheme.books import Density, IndexBooks, densities, fitted, ladders
 from quantlab.scheme.design import BASES, ROUNDINGS
+from quantlab.scheme.fitting import Calibration, Parts
 from quantlab.scheme.lengths import EntropyGrid
 from quantlab.scheme.rates import allocated_bits, equal_bits
 from tests.test_weighted_kmeans import best_cost
@@ -294,6 +295,21 @@ def test_entropy_coded_lengths_hold_on_texts_left_out() -> None:
     assert np.exp(np.mean(np.log(errors))) < 1.6e-3
 
 
+def test_steps_keep_to_the_bits_on_rows_that_no_fit_has_seen() -> None:
+    """A basis, prices and tables of few rows flatter these: lengths are those of rows left out."""
+    rng = np.random.default_rng(11)
+    mix = rng.normal(size=(24, 24)) * np.arange(1, 25) ** -0.5
+    a, b, others = (rng.normal(size=(m, 24)) @ mix for m in (300, 300, 1500))
+    data = Calibration(ql.EmpiricalPair(a, b.T))
+    parts = Parts("diagonal", "allocated", "nearest", "entropy", "shape", 1.0)
+    spent = {}
+    for rough in (True, False):
+        coder = data.fit(parts, 0, 4.0, 8, rough)
+        spent[rough] = coder.books.ideal_bits(coder.encode(others)) - 4
+    assert spent[True] > 0.03
+    assert -0.1 < spent[False] < 0.01
+
+
 def few_valued(rng: np.random.Generator, rows: int) -> np.ndarray:
     shape = rng.poisson(2.0, (rows, 16)) * (rng.random((1, 16)) < 0.8)
     return np.minimum(shape, 9).astype(np.float32)
@@ -359,15 +375,17 @@ def test_few_rows_are_coded_no_worse_than_by_plain_designs(name: str) -> None:
 
 def test_spares_code_rows_that_are_not_as_those_of_the_fit(tmp_path: Path) -> None:
     rng = np.random.default_rng(14)
-    own, columns = (rng.normal(size=(40, 10)) * float(1 << 40) for _ in range(2))
+    mix = (np.eye(10) + 0.3 * rng.normal(size=(10, 10))) * float(1 << 40)
+    own, columns = (rng.normal(size=(40, 10)) @ mix for _ in range(2))
     scheme = ql.design_scheme((own, columns.T), 4)
+    assert scheme.rounding == "feedback"
     first = scheme.x
     spares = first.spares
     assert len(spares.coders) > 0
     assert scheme.side_bytes == sum(
         c.books.side_bytes for half in (scheme.x, scheme.y) for c in (half, *half.spares.coders)
     )
-    other = rng.normal(size=(50, 10)) * (1 << 40)
+    other = rng.normal(size=(50, 10)) * (1 << 41)
     coded = scheme.encode(other, "x")
     # e S e^T of all that could have coded them, S the columns' moment, shrunk
     meets = columns.T @ columns / 40
@@ -385,9 +403,13 @@ def test_spares_code_rows_that_are_not_as_those_of_the_fit(tmp_path: Path) -> No
     y = scheme.encode(columns.T, "y")
     product = coded.decode(float) @ y.decode(float)
     assert np.abs(coded @ y - product).max() < 1e-3 * np.abs(product).max()
-    # clearly better: no spares to keep
+    # clearly better: no spares to keep; and of plain designs these rows do not tell the better one
     wide, others = (rng.normal(size=(200, 6)) * 4.0 ** np.arange(6) for _ in range(2))
     assert ql.design_scheme((wide, others.T), 4).x.spares is None
+    alike, others = (rng.normal(size=(60, 20)) for _ in range(2))
+    plain = ql.design_scheme((alike, others.T), 4)
+    assert (plain.rounding, plain.books, plain.x.spares) == ("nearest", "matrix", None)
+    assert ql.design_scheme((alike, alike.T), 4).x.spares is not None
 
 
 def test_codebooks_are_shared_where_their_bytes_would_count() -> None:
@@ -601,3 +623,32 @@ def test_books_of_one_index_are_numpy_s_own() -> None:
     codes = books.round(np.array([[5.0, 0.5], [-5.0, 0.6]]), np.eye(2), np.arange(2))
     assert_array_equal(codes, [[0, 0], [0, 1]])
     assert_array_equal(books.values(codes), [[0, -1], [0, 2]])
+
+
+def test_of_a_matrix_with_itself_feedback_follows_the_rows_at_hand(tmp_path: Path) -> None:
+    """A = B^T: what errors of later rows meet is known when they are coded."""
+    rng = np.random.default_rng(20)
+    x, other, b = (rng.normal(size=(60, 4)) @ rng.normal(size=(4, 40)) for _ in range(3))
+    scheme = ql.design_scheme((x, x.T), 4, basis="none", rates="equal", rounding="feedback")
+    assert scheme.x.partners == 60
+    coded = scheme.encode(other, "x")
+    followed = np.square(other @ other.T - coded @ scheme.encode(other.T, "y")).sum()
+    fitted_codes = scheme.x.encode(other)
+    as_fitted = scheme.x.restored(scheme.x.values(fitted_codes)).astype(float)
+    assert followed < 0.1 * np.square(other @ other.T - as_fitted @ as_fitted.T).sum()
+    assert_array_equal(coded.coder.books.centers, scheme.x.books.centers)
+    scheme.save(tmp_path / "scheme")
+    again = ql.Scheme.load(tmp_path / "scheme")
+    assert_array_equal(again.encode(other, "x").codes, coded.codes)
+    # of two matrices that differ the other one is not known
+    assert ql.design_scheme((x, b.T), 4, basis="none", rounding="feedback").x.partners == 0
+
+
+def test_feedback_follows_a_moment_as_it_is_where_rows_are_alike() -> None:
+    rng = np.random.default_rng(21)
+    smooth = np.lib.stride_tricks.sliding_window_view(rng.normal(size=400).cumsum(), 48)
+    plain = rng.normal(size=(60, 48))
+    for rows, shrunk in ((smooth, False), (plain, True)):
+        a, b = rows[:60], rows[-60:]
+        tried = ql.design_scheme((a, b.T), 4, basis="none", rounding="feedback").info["tried"]
+        assert min(tried, key=lambda way: way["nmse"])["shrunk"] == shrunk

@@ -22,6 +22,7 @@ TOLD = 33  # points that tell a density
 _PARTS = 16  # of a bin between two of them
 _GRAINS = 55_440  # between an index's outermost centres; a multiple of 1 to 12, 14, 15 and 16
 _REACH = 4.0  # standard deviations of the smoothing kernel
+_SMOOTHING = 1.0  # of densities that are told by few numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,12 +239,12 @@ def shape_of(rows: FloatArray) -> Density:
     """Where entries lie, in deviations from their index's mean: of all indices of (m, k) alike."""
     spread = rows.std(axis=0)
     own = (rows - rows.mean(axis=0))[:, spread > 0] / spread[spread > 0]
-    return Density.of(own.ravel() if own.size else np.zeros(1), 1.0).told()
+    return Density.of(own.ravel() if own.size else np.zeros(1), _SMOOTHING).told()
 
 
 def own_shapes(rows: FloatArray) -> list[Density]:
     """Each index's density, told by few points."""
-    return [density.told() for density in densities(rows, 1.0)]
+    return [density.told() for density in densities(rows, _SMOOTHING)]
 
 
 def shapes(rows: FloatArray) -> list[Density]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from quantlab.scheme.books import IndexBooks
 from quantlab.scheme.lengths import EntropyGrid
+from quantlab.scheme.rounding import feedback_matrix, feedback_order
 
 FloatArray = NDArray[np.float64]
 
@@ -20,6 +21,7 @@ _STRETCHES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0)
 USUAL = ("mean", "spread", "prices", "error")  # what they are called in a file
 _SAMPLE = 512  # rows that moves are tried on, fewer where rounding them takes long
 _PRODUCTS = 1 << 24
+_TURNS = 2  # of feedback by the rows at hand and the error that it leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +67,9 @@ class Spares:
 
     def lost(self, coder: Coder, rows: FloatArray, codes: NDArray) -> float:
         """Sum over the rows x (m, k), in the coder's unit, of e S e^T; or ||X X^T - Xq Xq^T||^2."""
-        coded = replace(coder, exponent=0).restored(coder.values(codes)).astype(np.float64)
         if self.alike:
-            return product_error(rows, rows, coded, coded)
+            return coder._lost_alike(rows, codes)
+        coded = replace(coder, exponent=0).restored(coder.values(codes)).astype(np.float64)
         return float(np.vdot((coded - rows) @ self.moment, coded - rows))
 
 
@@ -108,6 +110,8 @@ class Coder:
         float32 numbers by which `code` moved the codebooks for the rows at hand.
     spares : Spares, or None
         What `code` compares itself to.
+    partners : int
+        Rows that the moment behind `upper` is of, where A = B^T; else 0.
     """
 
     forward: FloatArray | None
@@ -119,6 +123,7 @@ class Coder:
     usual: Usual | None = None
     moved_numbers: int = 0
     spares: Spares | None = None
+    partners: int = 0
 
     @property
     def inner_dim(self) -> int:
@@ -157,8 +162,14 @@ class Coder:
         by a shift an index, a stretch for all, both, or a shift and a stretch an index. Each number
         counts 32 bits, and b bits an entry must lower the error by 4^b; and by half at least. A
         spare takes over where these rows lose less by it.
+
+        Where A = B^T errors of rows meet the rows themselves. Feedback then follows the moment of
+        all that is known, the rows of the fit and these, if the product of these loses less by it;
+        what codes stand for stays as it is.
         """
         coder, codes = self._placed(rows)
+        if self.partners:
+            coder, codes = coder._steered(rows, codes)
         if self.spares is None:
             return coder, codes
         plain = (np.ldexp(rows, -self.exponent) if self.exponent else rows).astype(np.float64)
@@ -206,6 +217,35 @@ class Coder:
             return self, codes
         return best, best.books.round(there, self.upper, self.order)
 
+    def _steered(self, rows: NDArray, codes: NDArray) -> tuple[Coder, NDArray]:
+        """With feedback by the moment of the fit's rows and these, if that pays; and the codes."""
+        assert self.usual is not None
+        plain = (np.ldexp(rows, -self.exponent) if self.exponent else rows).astype(np.float64)
+        partner = plain if self.inverse is None else plain @ self.inverse.T
+        there, k = self.moved(rows), self.inner_dim
+        best, least = (self, codes), self._lost_alike(plain, codes)
+        fit = np.empty((k, k))
+        upper = np.triu(self.upper, 1) + np.eye(k)
+        prices = self.usual.prices[self.order]
+        fit[np.ix_(self.order, self.order)] = upper.T * prices @ upper
+        own = cross_moment(partner, partner)
+        for _ in range(_TURNS):
+            error = np.square(best[0].values(best[1]) - there.astype(np.float64)).mean()
+            pooled = self.partners * fit + own + len(rows) * error * np.eye(k)
+            upper, order, _ = steered(pooled / (self.partners + len(rows)))
+            other = replace(self, upper=upper, order=order)
+            found = self.books.round(there, upper, order)
+            lost = self._lost_alike(plain, found)
+            if not lost < least:
+                break
+            best, least = (other, found), lost
+        return best
+
+    def _lost_alike(self, rows: FloatArray, codes: NDArray) -> float:
+        """||X X^T - Xq Xq^T||^2 for rows x (m, k) in the coder's unit."""
+        coded = replace(self, exponent=0).restored(self.values(codes)).astype(np.float64)
+        return product_error(rows, rows, coded, coded)
+
     def lost(self, there: NDArray, codes: NDArray, steer: FloatArray | None) -> float:
         """Mean over rows in the basis of the codes of price times squared cell error, summed."""
         assert self.usual is not None
@@ -242,6 +282,8 @@ class Coder:
             held |= {"forward": self.forward, "inverse": self.inverse}
         if self.exponent:
             held["exponent"] = np.array([self.exponent], np.int64)
+        if self.partners:
+            held["partners"] = np.array([self.partners], np.int64)
         if self.moved_numbers:
             held["moved"] = np.array([self.moved_numbers], np.int64)
         if self.usual is not None:
@@ -278,7 +320,27 @@ class Coder:
             own = tuple(cls.from_tensors(each, "matrix") for each in spare_tensors(tensors))
             margin, alike = float(tensors["margin"][0]), bool(tensors["alike"][0])
             spares = Spares(own, tensors["moment"], margin, alike)
-        return cls(*turn, upper, order, books, exponent, usual, moved, spares)
+        partners = int(tensors["partners"][0]) if "partners" in tensors and usual else 0
+        return cls(*turn, upper, order, books, exponent, usual, moved, spares, partners)
+
+
+def steered(moment: FloatArray) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
+    """U, its order, and what each index's own cell error costs, for what errors of rows meet."""
+    order = feedback_order(moment)
+    upper, pivots = feedback_matrix(moment[np.ix_(order, order)])
+    prices = np.empty(len(moment))
+    prices[order] = pivots
+    return upper, order, prices
+
+
+def met_by(
+    rows: FloatArray, books: IndexBooks | EntropyGrid, upper: FloatArray, order: NDArray[np.intp]
+) -> FloatArray:
+    """What the codebooks are given with feedback: the rows less the errors already made."""
+    errors = (books.values(books.round(rows, upper, order)) - rows)[:, order]
+    met = np.empty_like(rows)
+    met[:, order] = rows[:, order] - errors @ np.triu(upper, 1).T
+    return met
 
 
 def steering(upper: FloatArray) -> FloatArray | None:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from quantlab import _validate as check
-from quantlab._matrices import finite_matrix
 from quantlab.pairs import EmpiricalPair
 from quantlab.progress import Meter, Progress
-from quantlab.scheme.coder import Coder, Spares, cross_moment, product_error
+from quantlab.scheme.coder import Coder, Spares
 from quantlab.scheme.fitting import Calibration, Parts
 from quantlab.scheme.scheme import Scheme
-
-FloatArray = NDArray[np.float64]
-Coders = tuple[Coder | None, Coder | None]
-Matrices = tuple[NDArray, NDArray]
-#: What is fitted to, and what is left out to measure on.
-Fold = tuple[Calibration, list[Matrices]]
+from quantlab.scheme.trials import (
+    Coders,
+    Trial,
+    coders_of,
+    folds_of,
+    trials,
+    with_gain,
+)
 
 BASES = ("none", "balanced", "diagonal")
 RATES = ("equal", "allocated")
@@ -50,9 +50,8 @@ _TRIED_ENTROPY = (
     ("none", "allocated", "feedback", "index"),
     ("balanced", "allocated", "feedback", "shape"),
 )
-_LEFT_OUT = 2048  # rows, and columns, that a choice is measured on at most
-_FAR = 3.0  # times the best, in the first folds of both kinds
 _DECIDED = 1.5  # times the error in every fold: plain designs so much worse are not kept
+_FLATTERY = 1.0  # of the moment that a coder was fitted to, times k / rows: benchmarks/settle.py
 _MOST_IN_BASIS = 2048  # inner dimension of a change of basis: its time grows as the cube
 
 
@@ -121,12 +120,16 @@ def design_scheme(
     Notes
     -----
     Derived in notebooks/08. Moments are shrunk as in `balance`, so that fewer rows than k, constant
-    columns and matrices of low rank are taken; for few rows that is what limits feedback. Codebooks
+    columns and matrices of low rank are taken; feedback follows the other's moment shrunk, or as it
+    is with the mean squared error of its codes on the diagonal, as the left-out error says: where
+    rows are alike, shrinking hides most of what feedback could make up for. Codebooks
     follow a smoothed estimate of the entries or the entries themselves, as the left-out error says:
     the latter where entries take few values.
 
     The choice is the least of nmse 4^s: nmse the geometric mean over the halves, s the bits of
     `side_bytes` an entry of `pair`, since a bit more in the codes would divide the error by 4.
+    Codes of variable length are fitted to half of the rows at the bits on these; what the other
+    half is written in beyond them counts in s.
     `info["tried"]` lists what it was made by. Fewer than 4 rows or columns are not halved: the
     choice is then made on themselves.
 
@@ -159,9 +162,9 @@ def design_scheme(
     if not (np.any(data.a) and np.any(data.b)) or energy == 0:
         raise ValueError("a scheme needs a product that is not zero: an operand is zero everywhere")
     whole = Calibration(data)
-    parts, tried = candidates[0], dict[Parts, _Trial]()
+    parts, tried = candidates[0], dict[Parts, Trial]()
     if len(candidates) > 1:
-        folds = _folds(whole, held_out, *exponents)
+        folds = folds_of(whole, held_out, *exponents)
         folds = folds if lengths == "fixed" else folds[:2]  # grids take long to fit
         with Meter(progress, len(folds) * len(candidates), label="design_scheme") as meter:
             size = data.inner_dim * sum(
@@ -169,11 +172,11 @@ def design_scheme(
                 for count, rate in zip((data.a.shape[0], data.b.shape[1]), both, strict=True)
                 if rate is not None
             )
-            tried = _tried(candidates, folds, both, most_bits, size, meter)
-        able = [each for each, trial in tried.items() if len(trial.errors) == len(folds)]
+            tried = trials(candidates, folds, both, most_bits, size, meter)
+        able = {each: trial for each, trial in tried.items() if len(trial.errors) == len(folds)}
         parts = min(able, key=lambda each: tried[each].cost(size))
-    coders = _coders(whole, parts, both, most_bits)
-    (x, y), gain, predicted = _with_gain(whole, parts, coders)
+    coders = coders_of(whole, parts, both, most_bits)
+    (x, y), gain, predicted = with_gain(whole, parts, coders)
     alike = None not in both and whole.alike
     reach = np.inf if alike else _DECIDED  # an encoder of A = B^T can tell for sure
     plain = [
@@ -187,7 +190,10 @@ def design_scheme(
         "m": data.a.shape[0], "k": data.inner_dim, "n": data.b.shape[1], "most_bits": most_bits,
         "smoothing": parts.smoothing, "gain": gain,
         "tried": [
-            {**vars(each), "nmse": trial.nmse, "side_bytes": trial.side_bytes}
+            {
+                **vars(each), "nmse": trial.nmse, "side_bytes": trial.side_bytes,
+                "excess": float(np.mean(trial.excess)),
+            }
             for each, trial in tried.items()
         ],
     }  # fmt: skip
@@ -198,30 +204,6 @@ def design_scheme(
     return Scheme(
         x, y, parts.basis, parts.rates, parts.rounding, parts.lengths, parts.books, predicted, info
     )
-
-
-@dataclass
-class _Trial:
-    """What a way to code left on data left out of its fit, fold by fold."""
-
-    errors: list[float]
-    side_bytes: int = 0
-
-    @property
-    def nmse(self) -> float:
-        """Geometric mean: each fold's word counts alike, however hard it is."""
-        return float(np.exp(np.mean(np.log(np.maximum(self.errors, np.finfo(float).tiny)))))
-
-    def costs(self, size: int) -> list[float]:
-        """nmse 4^s of each fold: of s bits an entry of side information, for `size` entries."""
-        return [error * 4.0 ** min(8 * self.side_bytes / size, 500.0) for error in self.errors]
-
-    def cost(self, size: int) -> float:
-        return self.nmse * 4.0 ** min(8 * self.side_bytes / size, 500.0)
-
-    def is_near(self, other: _Trial, reach: float) -> bool:
-        pairs = zip(self.errors, other.errors, strict=False)
-        return any(own < reach * best for own, best in pairs)
 
 
 def _is_plain(parts: Parts) -> bool:
@@ -238,15 +220,18 @@ def _with_spares(
     bits: tuple[float | None, float | None],
     most_bits: int,
 ) -> Coders:
-    """The halves, each with the plain designs that are not clearly worse on data left out."""
-    if not plain:
+    """The halves, each with the plain designs that are not clearly worse on data left out.
+
+    Of plain designs the rows at hand do not tell the better one, but where A = B^T.
+    """
+    if not plain or (_is_plain(parts) and not alike):
         return coders
-    spares = [_with_gain(data, each, _coders(data, each, bits, most_bits))[0] for each in plain]
+    spares = [with_gain(data, each, coders_of(data, each, bits, most_bits))[0] for each in plain]
     found: list[Coder | None] = []
     for which, (coder, side) in enumerate(zip(coders, data.sides("none"), strict=True)):
         own = tuple(replace(s, usual=None) for each in spares if (s := each[which]) is not None)
         few = side.rows.shape[1] / len(data.sides("none")[1 - which].rows)
-        margin = 1.0 if alike or _is_plain(parts) else 1 + few
+        margin = 1.0 if alike else 1 + _FLATTERY * few
         found.append(coder and replace(coder, spares=Spares(own, side.moment, margin, alike)))
     return found[0], found[1]
 
@@ -298,149 +283,9 @@ def _candidates(
         found = [parts for parts in every if possible(*parts)][:1]
     smoothings = (1.0,) if lengths == "entropy" else (0.0, 1.0)
     return [
-        Parts(b, r, o, lengths, c, smoothing)
+        Parts(b, r, o, lengths, c, smoothing, shrunk)
         for b, r, o, c in found
         for smoothing in smoothings
+        for shrunk in ((True, False) if o == "feedback" and b != "diagonal" else (True,))
         if not (smoothing == 0.0 and (b != "none" or c == "shape"))  # a basis leaves no few values
     ]
-
-
-def _coders(
-    data: Calibration, parts: Parts, bits: tuple[float | None, float | None], most_bits: int
-) -> Coders:
-    if data.alike and parts.basis == "none" and None is not bits[0] == bits[1]:
-        one = data.fit(parts, 0, bits[0], most_bits)
-        return one, one
-    x, y = (
-        None if rate is None else data.fit(parts, which, rate, most_bits)
-        for which, rate in enumerate(bits)
-    )
-    return x, y
-
-
-def _folds(
-    whole: Calibration,
-    held_out: Iterable[tuple[ArrayLike, ArrayLike]] | None,
-    e_x: int,
-    e_y: int,
-) -> list[Fold]:
-    a, b = whole.pair.a, whole.pair.b
-    if held_out is not None:
-        given = [(finite_matrix(x, "held-out a"), finite_matrix(y, "held-out b"))
-                 for x, y in held_out]  # fmt: skip
-        if not given or any((x.shape[1], y.shape[0]) != 2 * (a.shape[1],) for x, y in given):
-            raise ValueError(
-                f"held_out must hold pairs of matrices with inner dimension {a.shape[1]}; got "
-                f"{[(x.shape, y.shape) for x, y in given]}"
-            )
-        return [(whole, [(np.ldexp(x, -e_x), np.ldexp(y, -e_y)) for x, y in given])]
-    if min(a.shape[0], b.shape[1]) < 4:
-        return [(whole, [(a, b)])]
-    m, n = a.shape[0] // 2, b.shape[1] // 2
-    halves = (
-        ((a[:m], b[:, :n]), (a[m:], b[:, n:])),
-        ((a[::2], b[:, ::2]), (a[1::2], b[:, 1::2])),
-    )
-    folds = [
-        (Calibration(EmpiricalPair(*own)), [other])
-        for turn in (1, -1)
-        for first, second in halves
-        for own, other in ((first, second)[::turn],)
-        if all(np.any(each) for each in (*own, *other))
-    ]
-    return folds or [(whole, [(a, b)])]
-
-
-def _tried(
-    candidates: Sequence[Parts],
-    folds: Sequence[Fold],
-    bits: tuple[float | None, float | None],
-    most_bits: int,
-    size: int,
-    meter: Meter,
-) -> dict[Parts, _Trial]:
-    """nmse of each on data left out of its fit, a fold; fewer folds for those that are far off."""
-    first = candidates[0]
-    rough = [parts for parts in candidates if replace(parts, smoothing=first.smoothing) == first]
-    found = _errors(rough, folds[:2], bits, most_bits, meter)
-    # entries or their smoothed density: what is better for the first is taken for all
-    best = min(found, key=lambda parts: found[parts].nmse).smoothing
-    rest = [parts for parts in candidates if parts not in found]
-    rest = [each for each in rest if each.basis != "none" or each.smoothing == best]
-    found |= _errors(rest, folds[:2], bits, most_bits, meter)
-    costs = {parts: trial.costs(size) for parts, trial in found.items()}
-    least = [_FAR * min(each) for each in zip(*costs.values(), strict=True)]
-    near = [parts for parts, each in costs.items() if any(map(operator.le, each, least))]
-    for parts, trial in _errors(near, folds[2:], bits, most_bits, meter).items():
-        found[parts].errors += trial.errors
-    return found
-
-
-def _errors(
-    candidates: Sequence[Parts],
-    folds: Sequence[Fold],
-    bits: tuple[float | None, float | None],
-    most_bits: int,
-    meter: Meter,
-) -> dict[Parts, _Trial]:
-    found = {parts: _Trial([]) for parts in candidates}
-    for data, given in folds:
-        exact = [(_few(x), _few(y.T)) for x, y in given]
-        energy = sum(float(np.vdot(cross_moment(x, x), cross_moment(y, y))) for x, y in exact)
-        for parts, trial in found.items():
-            made = _coders(data, parts, bits, most_bits)
-            if _shrinks(parts):
-                made = _with_gain(data, parts, made)[0]
-            error = 0.0
-            for both in exact:
-                if (one := made[0]) is not None and one is made[1] and np.array_equal(*both):
-                    coded = [_coded(one, both[0])] * 2
-                else:
-                    coded = [
-                        rows if coder is None else _coded(coder, rows)
-                        for rows, coder in zip(both, made, strict=True)
-                    ]
-                error += product_error(*both, *coded)
-            trial.errors.append(error / energy if energy else error)
-            trial.side_bytes = sum(coder.side_bytes for coder in made if coder is not None)
-            meter.add()
-    return found
-
-
-def _few(rows: NDArray) -> NDArray:
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _LEFT_OUT)).astype(int)]
-
-
-def _coded(coder: Coder, rows: NDArray) -> NDArray:
-    own, codes = coder.code(rows)
-    return own.restored(own.values(codes))
-
-
-def _shrinks(parts: Parts) -> bool:
-    """Not fine grids; and feedback has made up for what codebooks do."""
-    return parts.lengths == "fixed" and parts.rounding == "nearest"
-
-
-def _with_gain(data: Calibration, parts: Parts, coders: Coders) -> tuple[Coders, float, float]:
-    """The halves, one with the best gain on their product; the gain; equation (2)'s nmse."""
-    pair: list[FloatArray] = [data.pair.a.astype(np.float64), data.pair.b.T.astype(np.float64)]
-    moments = []
-    for own, side, coder in zip(pair, data.sides(parts.basis), coders, strict=True):
-        coded = own
-        if coder is not None:
-            codes = coder.books.round(side.rows, coder.upper, coder.order)
-            coded = coder.restored(coder.values(codes)).astype(np.float64)
-        moments.append((own.T @ own, own.T @ coded, coded.T @ coded))
-    left, right = moments
-    energy, cross, own_energy = (float(np.vdot(x, y)) for x, y in zip(left, right, strict=True))
-    gain = cross / own_energy if cross > 0 and own_energy > 0 else 1.0
-    errors = [each[0] - each[1] - each[1].T + each[2] for each in (left, right)]
-    lost = np.vdot(errors[0], right[0]) + np.vdot(left[0], errors[1]) + np.vdot(*errors)
-    x, y = coders
-    if not _shrinks(parts):
-        gain = 1.0
-    elif x is not None:
-        x = x.scaled(gain)
-    elif y is not None:
-        y = y.scaled(gain)
-    return (x, y), gain, max(float(lost / energy), 0.0) if energy else 0.0

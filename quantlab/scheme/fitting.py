@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,26 +21,27 @@ from quantlab.scheme.books import (
     fitted,
     grained,
     ladders,
-    own_shapes,
     shape_of,
     shaped_books,
-    shapes,
 )
-from quantlab.scheme.coder import Coder, Usual, steering
+from quantlab.scheme.coder import Coder, Usual, met_by, steered, steering
+from quantlab.scheme.grids import BLOCKS, entropy_grid
 from quantlab.scheme.lengths import EntropyGrid
 from quantlab.scheme.rates import allocated_bits, equal_bits
-from quantlab.scheme.rounding import feedback_matrix, feedback_order
 
 FloatArray = NDArray[np.float64]
 
-_BLOCKS = 6
-_MARGIN = 3.3  # standard errors: texts differ more than blocks of one
+_PANTER_DITE = np.sqrt(3) * np.pi / 2  # mean squared error of a unit normal entry, over 4^-bits
 _REFITS = 1  # with feedback an index meets other values than its own, but by little
 
 
 @dataclass(frozen=True)
 class Parts:
-    """One way to code: the choices of `design_scheme`, and the smoothing of its books."""
+    """One way to code: the choices of `design_scheme`, and the smoothing of its books.
+
+    `shrunk`: whether feedback follows the other's moment shrunk as in `balance`, or as it is with
+    the mean squared error of its codes on the diagonal.
+    """
 
     basis: str
     rates: str
@@ -47,6 +49,7 @@ class Parts:
     lengths: str
     books: str
     smoothing: float
+    shrunk: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +74,17 @@ class Calibration:
         self._plain: dict[tuple[str, int, float, float], IndexBooks] = {}
         self._ladders: dict[tuple[str, int, float, int], FloatArray] = {}
 
+    @cached_property
+    def rows(self) -> tuple[FloatArray, FloatArray]:
+        """A's, and B's columns as rows."""
+        return (
+            self.pair.a.astype(np.float64),
+            np.ascontiguousarray(self.pair.b.T, dtype=np.float64),
+        )
+
     def sides(self, basis: str) -> tuple[Side, Side]:
         if basis not in self._sides:
-            a = self.pair.a.astype(np.float64)
-            b = np.ascontiguousarray(self.pair.b.T, dtype=np.float64)
+            a, b = self.rows
             if basis == "diagonal":
                 self._sides[basis] = _diagonal(a, b), _diagonal(b, a)
             elif basis == "balanced":
@@ -104,23 +114,43 @@ class Calibration:
             self._ladders[key] = ladders(self.densities(basis, which, smoothing), most_bits)
         return self._ladders[key]
 
-    def fit(self, parts: Parts, which: int, bits: float, most_bits: int) -> Coder:
-        """The half for A (`which` 0) or for B (1)."""
+    @cached_property
+    def left_out(self) -> list[tuple[Calibration, tuple[FloatArray, FloatArray]]]:
+        """Blocks of rows of A and of B's columns; and each time all others, to be fitted to."""
+        a, b = self.rows
+        count = min(BLOCKS, len(a), len(b))
+        if count < 2:
+            return [(self, (a, b))]
+        found = []
+        places = (np.array_split(np.arange(len(rows)), count) for rows in (a, b))
+        for own_a, own_b in zip(*places, strict=True):
+            rest = EmpiricalPair(np.delete(a, own_a, axis=0), np.delete(b, own_b, axis=0).T)
+            found.append((Calibration(rest), (a[own_a], b[own_b])))
+        return found
+
+    def fit(
+        self, parts: Parts, which: int, bits: float, most_bits: int, rough: bool = False
+    ) -> Coder:
+        """The half for A (`which` 0) or for B (1).
+
+        `rough`: codes of variable length keep to the bits on these rows themselves.
+        """
         side = self.sides(parts.basis)[which]
-        upper, order, prices = _feedback(side.moment, parts.rounding == "feedback")
+        upper, order, prices = self.feedback(parts, which, bits)
+        # where A = B^T rows at hand tell what their errors meet
+        partners = len(side.rows) if self.alike and parts.rounding == "feedback" else 0
 
         def coder(books: IndexBooks | EntropyGrid) -> Coder:
             made = Coder(side.forward, side.inverse, upper, order, books)
             if isinstance(books, EntropyGrid):
                 return made
             usual = Usual(side.rows.mean(axis=0), side.rows.std(axis=0), prices, 0.0)
-            made = replace(made, usual=usual)
+            made = replace(made, usual=usual, partners=partners)
             error = made.lost(side.rows, books.round(side.rows, upper, order), steering(upper))
             return replace(made, usual=replace(usual, error=error))
 
         if parts.lengths == "entropy":
-            found = self._entropy_grid(parts, which, bits, prices, upper, order)
-            return coder(found)
+            return coder(entropy_grid(self, parts, which, bits, rough))
         if parts.books == "matrix":
             return coder(self._one_book(parts, which, bits, prices, upper, order))
         shaped = parts.books == "shape"
@@ -138,12 +168,27 @@ class Calibration:
             books = fitted(self.densities(parts.basis, which, parts.smoothing), each)
         if parts.rounding == "feedback":
             for _ in range(_REFITS):
-                met = _met(side.rows, books, upper, order)
+                met = met_by(side.rows, books, upper, order)
                 if shaped:
                     books = shaped_books(met, each)
                 else:
                     books = fitted(densities(met, parts.smoothing), each)
         return coder(books)
+
+    def feedback(
+        self, parts: Parts, which: int, bits: float
+    ) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
+        """U, its order, and what the product pays for each index's own cell error."""
+        sides = self.sides(parts.basis)
+        moment, k = sides[which].moment, self.pair.inner_dim
+        if parts.rounding == "nearest":
+            return np.eye(k), np.arange(k), np.diag(moment).copy()
+        if not parts.shrunk:
+            others = sides[1 - which].rows
+            of = None if parts.books == "matrix" else 0  # what a codebook's levels are spread over
+            error = _PANTER_DITE * 4.0**-bits * float(np.mean(others.var(axis=of)))
+            moment = others.T @ others / len(others) + error * np.eye(k)
+        return steered(moment)
 
     def _one_book(
         self,
@@ -163,62 +208,8 @@ class Calibration:
             self._plain[key] = _one_book(side.rows, own, bits, parts.smoothing)
         if parts.rounding == "nearest":
             return self._plain[key]
-        met = _met(side.rows, self._plain[key], upper, order)
+        met = met_by(side.rows, self._plain[key], upper, order)
         return _one_book(met, prices, bits, parts.smoothing)
-
-    def _entropy_grid(
-        self,
-        parts: Parts,
-        which: int,
-        bits: float,
-        prices: FloatArray,
-        upper: FloatArray,
-        order: NDArray[np.intp],
-    ) -> EntropyGrid:
-        """Steps c / sqrt(price); c for which left-out rows keep to the bits, with a margin.
-
-        Halves of the rows are written by each other's tables; the mean length of blocks of rows,
-        the coder's last word included, and some of its standard errors more, are the bits.
-        """
-        rows = self.sides(parts.basis)[which].rows
-        offsets = rows.mean(axis=0)
-        unit = 1 / np.sqrt(np.maximum(prices, 1e-12 * prices.max()))
-        halves = np.array_split(rows, 2)
-        # 2 pi e / 12 over the rate: where a Gaussian row would land
-        sizes = np.log2(np.maximum(rows.std(axis=0) / unit, 1e-300))
-        low, high = float(sizes.min()) - 40, float(sizes.max()) + 4.0
-        exponent = float(sizes.mean()) + 2.05 - bits
-
-        def grid(columns: list[Density]) -> EntropyGrid:
-            # feedback makes up for the errors of plain cells
-            steps, fitted = 2.0**exponent * unit, parts.rounding == "nearest"
-            return EntropyGrid.of(steps, offsets, columns, fitted, parts.books)
-
-        told = shapes if parts.books == "shape" else own_shapes
-        columns = [told(half) for half in halves]
-        for _ in range(30):
-            plain = [grid(each) for each in columns]
-            lengths: list[float] = []
-            for half, other in ((0, 1), (1, 0)):
-                tables = plain[half]
-                codes = tables.round(halves[other], upper, order)
-                if parts.rounding == "feedback":
-                    seen = _met(halves[half], tables, upper, order)
-                    tables = grid(told(seen))
-                blocks = np.array_split(codes, min(_BLOCKS, len(codes)))
-                # the coder ends in a word
-                lengths += [tables.ideal_bits(block) + 32 / block.size for block in blocks]
-            spread = np.std(lengths, ddof=1) if len(lengths) > 1 else 0.0
-            spent = float(np.mean(lengths) + _MARGIN * spread / np.sqrt(len(lengths)))
-            if abs(spent - bits) < 2e-3:
-                break
-            low, high = (exponent, high) if spent > bits else (low, exponent)
-            following = exponent + spent - bits
-            exponent = following if low < following < high else (low + high) / 2
-        whole = grid(told(rows))
-        if parts.rounding == "feedback":
-            whole = grid(told(_met(rows, whole, upper, order)))
-        return whole
 
 
 def _diagonal(rows: FloatArray, others: FloatArray) -> Side:
@@ -231,30 +222,6 @@ def _diagonal(rows: FloatArray, others: FloatArray) -> Side:
     forward = np.linalg.solve(lower.T, vectors * root)
     inverse = vectors.T @ lower.T / root[:, None]
     return Side(np.ascontiguousarray(rows @ forward), np.diag(common), forward, inverse)
-
-
-def _feedback(
-    moment: FloatArray, feedback: bool
-) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
-    """U, its order, and what the product pays for each index's own cell error."""
-    k = len(moment)
-    if not feedback:
-        return np.eye(k), np.arange(k), np.diag(moment).copy()
-    order = feedback_order(moment)
-    upper, pivots = feedback_matrix(moment[np.ix_(order, order)])
-    prices = np.empty(k)
-    prices[order] = pivots
-    return upper, order, prices
-
-
-def _met(
-    rows: FloatArray, books: IndexBooks | EntropyGrid, upper: FloatArray, order: NDArray[np.intp]
-) -> FloatArray:
-    """What the codebooks are given with feedback: the rows less the errors already made."""
-    errors = (books.values(books.round(rows, upper, order)) - rows)[:, order]
-    met = np.empty_like(rows)
-    met[:, order] = rows[:, order] - errors @ np.triu(upper, 1).T
-    return met
 
 
 def _one_book(rows: FloatArray, prices: FloatArray, bits: float, smoothing: float) -> IndexBooks:

@@ -39,6 +39,9 @@ _LAYOUT = (
     "integers from least[l]; 1e-4 is left for an escape. mean, spread, prices, error: of the rows "
     "that codebooks were fitted to; coded rows that lie elsewhere bring shift and stretch, by "
     "which centers[l] and thresholds[l] become mean[l] + shift[l] + stretch[l] (each - mean[l]). "
+    "partners, where A = B^T: upper may then follow (partners * M + sum of r r^T + rows * d I) / "
+    "(partners + rows) for the rows r at hand, M the moment that it follows, d their mean squared "
+    "error. "
     "spare0.*, spare1.*, ... are coders of their own for the same rows: the one with the least sum "
     "of (row's error) moment (row's error)^T, or where alike is 1 the least error of rows times "
     "rows transposed, codes them; that of the first taken margin times."
@@ -136,7 +139,9 @@ class Scheme:
         Where they lie elsewhere than those that the scheme was fitted to (a trend, another scale)
         codebooks are moved for all of them together, if that pays; the numbers that say so count
         in `bits_per_entry`. Plainer codebooks that the scheme keeps as spares take over where all
-        of them together lose less by those. See `Coder.code`.
+        of them together lose less by those. Where the scheme was designed for A = B^T the rows at
+        hand are taken for both: feedback follows their moment too, which decoding need not know.
+        See `Coder.code`.
 
         Parameters
         ----------

@@ -84,6 +84,10 @@ def _check_usual(tensors: Mapping[str, NDArray], k: int) -> None:
     if "moved" in tensors:
         moved = _tensor(tensors, "moved", "i", 1)
         _require(moved.shape == (1,) and 0 <= int(moved[0]) <= 2 * k, "moved is one number")
+    if "partners" in tensors:
+        partners = _tensor(tensors, "partners", "i", 1)
+        known = partners.shape == (1,) and 0 <= int(partners[0]) <= _MOST_ENTRIES
+        _require(known and "error" in tensors, "partners is one number, and goes with the error")
     if not any(name in tensors for name in USUAL):
         return
     for name in USUAL:
