@@ -49,6 +49,7 @@ RULES = {
     "probability of an escape": "as above",
 }
 FLATTERY = (0.0, 0.5, 1.0, 2.0)
+EVERY = 2  # of the cases, one is taken
 
 
 @contextmanager
@@ -89,13 +90,14 @@ def one_fold(task: tuple[int, int, int, float]) -> dict:
 
 @cache
 def all_cases() -> list:
-    return list(cases())
+    return list(cases())[::EVERY]
 
 
 def one_case(index: int) -> list[dict]:
     name, split, pair, held_out = all_cases()[index]
     rows = []
-    for value in FLATTERY:
+    # where A = B^T the setting is not used
+    for value in FLATTERY if split.startswith("quarter") else [design._FLATTERY]:
         with setting(design, "_FLATTERY", value):
             found = against_codebooks(pair, held_out)
         ratio = found["scheme"] / max(min(found["data_fit"], found["balanced"]), 1e-300)
@@ -166,24 +168,24 @@ def markdown(record: dict) -> str:
         "Where A is not B^T, a plain design (`design_empirical`, in the basis of `balance` or not) "
         "codes rows at hand in place of the scheme if its error, weighted by the moment that the "
         "scheme was fitted to, is below 1 + value k / rows times the scheme's. "
-        f"{len(record['sets']) // len(FLATTERY)} cases of sets and drawn rows that schemes.md does "
-        "not list: nmse held out over that of the best plain design, 4 bits. Rule: the fewest "
-        "quarters above 1.02, then the least geometric mean.", "",
-        "| value | halves, A = B^T: above 1.02 | largest | geometric mean | "
-        "quarters, A unlike B^T: above 1.02 | largest | geometric mean |",
-        "|---|---|---|---|---|---|---|",
+        "Sets and drawn rows that schemes.md does not list: nmse held out over that of the best "
+        "plain design, 4 bits. quarters: A unlike B^T; halves: A = B^T, where the error is known. "
+        "Rule: the fewest quarters above 1.02, then the least geometric mean.", "",
+        "| value | cases | above 1.02 | above 1.1 | largest | geometric mean |",
+        "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for value in FLATTERY:
-        cells = ""
-        for kind in ("half", "quarter"):
-            ratios = np.array([
-                r["ratio"] for r in record["sets"]
-                if r["value"] == value and r["split"].startswith(kind)
-            ])  # fmt: skip
-            mean = np.exp(np.mean(np.log(np.maximum(ratios, 1e-9))))
-            above = int((ratios > 1.02).sum())
-            cells += f" {above} of {ratios.size} | {ratios.max():.2f} | {mean:.3f} |"
-        lines.append(f"| {value:g} |{cells}")
+    for value in (*FLATTERY, None):
+        ratios = np.array([
+            r["ratio"] for r in record["sets"]
+            if (r["value"] == value if value is not None else True)
+            and r["split"].startswith("half" if value is None else "quarter")
+        ])  # fmt: skip
+        mean = np.exp(np.mean(np.log(np.maximum(ratios, 1e-9))))
+        lines.append(
+            f"| {'-' if value is None else f'{value:g}'} | {ratios.size} "
+            f"{'halves' if value is None else 'quarters'} | {int((ratios > 1.02).sum())} | "
+            f"{int((ratios > 1.1).sum())} | {ratios.max():.2f} | {mean:.3f} |"
+        )
     return "\n".join([*lines, ""])
 
 

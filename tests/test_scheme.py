@@ -12,8 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 import quantlab as ql
 from quantlab.data import load_attention
 from quantlab.scheme.books import Density, IndexBooks, densities, fitted, ladders
+from quantlab.scheme.calibration import Calibration, Parts
 from quantlab.scheme.design import BASES, ROUNDINGS
-from quantlab.scheme.fitting import Calibration, Parts
+from quantlab.scheme.fitting import fit
 from quantlab.scheme.lengths import EntropyGrid
 from quantlab.scheme.rates import allocated_bits, equal_bits
 from tests.test_weighted_kmeans import best_cost
@@ -304,7 +305,7 @@ def test_steps_keep_to_the_bits_on_rows_that_no_fit_has_seen() -> None:
     parts = Parts("diagonal", "allocated", "nearest", "entropy", "shape", 1.0)
     spent = {}
     for rough in (True, False):
-        coder = data.fit(parts, 0, 4.0, 8, rough)
+        coder = fit(data, parts, 0, 4.0, 8, rough)
         spent[rough] = coder.books.ideal_bits(coder.encode(others)) - 4
     assert spent[True] > 0.03
     assert -0.1 < spent[False] < 0.01

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from quantlab import _validate as check
 from quantlab.pairs import EmpiricalPair
 from quantlab.progress import Meter, Progress
+from quantlab.scheme.calibration import Calibration, Parts
 from quantlab.scheme.coder import Coder, Spares
-from quantlab.scheme.fitting import Calibration, Parts
 from quantlab.scheme.scheme import Scheme
 from quantlab.scheme.trials import (
     Coders,
@@ -135,7 +135,14 @@ def design_scheme(
 
     Where it was not clear in every half, codebooks of `design_empirical` and of `balance` are kept
     as spares: `Scheme.encode` takes one where the rows at hand would lose less by it, for rows that
-    are not as those of the fit.
+    are not as those of the fit. Where such codebooks were chosen themselves, and A is not B^T, rows
+    at hand do not tell which are better, and none are kept.
+
+    Steps of entropy-coded lengths are those at which six blocks of rows, each written by a fit to
+    the others (basis, prices and tables), keep to the bits: in the mean, and with a margin of its
+    standard errors. That margin is settled inside the calibration texts of the shipped heads, when
+    spares take over on small sets and drawn rows that no result is told of
+    (benchmarks/results/settle.md).
 
     Choosing: for two matrices, or calibration data of what will be multiplied later, where the
     error of the product is what counts; `design_empirical` where one codebook a matrix must do,

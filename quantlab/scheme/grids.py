@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantlab.scheme.books import Density, own_shapes, shapes
+from quantlab.scheme.calibration import Calibration, Parts, Side
 from quantlab.scheme.coder import met_by
 from quantlab.scheme.lengths import EntropyGrid
 
-if TYPE_CHECKING:
-    from quantlab.scheme.fitting import Calibration, Parts, Side
-
 FloatArray = NDArray[np.float64]
 
-BLOCKS = 6  # of rows, each left out from a fit that tells what it would be written in
 _MARGIN = 1.0  # standard errors over the blocks; settled by benchmarks/settle.py
 _NEAR = 2e-3  # bits
 

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from quantlab._matrices import finite_matrix
 from quantlab.pairs import EmpiricalPair
 from quantlab.progress import Meter
+from quantlab.scheme.calibration import Calibration, Parts
 from quantlab.scheme.coder import Coder, cross_moment, product_error
-from quantlab.scheme.fitting import Calibration, Parts
+from quantlab.scheme.fitting import fit
 from quantlab.scheme.lengths import EntropyGrid
 
 FloatArray = NDArray[np.float64]
@@ -207,10 +208,10 @@ def coders_of(
     rough: bool = False,
 ) -> Coders:
     if data.alike and parts.basis == "none" and None is not bits[0] == bits[1]:
-        one = data.fit(parts, 0, bits[0], most_bits, rough)
+        one = fit(data, parts, 0, bits[0], most_bits, rough)
         return one, one
     x, y = (
-        None if rate is None else data.fit(parts, which, rate, most_bits, rough)
+        None if rate is None else fit(data, parts, which, rate, most_bits, rough)
         for which, rate in enumerate(bits)
     )
     return x, y
