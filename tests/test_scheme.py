@@ -653,3 +653,15 @@ def test_feedback_follows_a_moment_as_it_is_where_rows_are_alike() -> None:
         a, b = rows[:60], rows[-60:]
         tried = ql.design_scheme((a, b.T), 4, basis="none", rounding="feedback").info["tried"]
         assert min(tried, key=lambda way: way["nmse"])["shrunk"] == shrunk
+
+
+def test_a_grid_s_errors_stay_below_those_that_feedback_has_left() -> None:
+    """Errors of codes that a product does not see hide nothing of those of a product's grid."""
+    rng = np.random.default_rng(22)
+    wide, far = np.array([8.0, 1.0, 0.02, 0.05]), np.array([2000.0, 2.0, 0.0, 0.1])
+    a, b = (rng.normal(size=(80, 4)) * wide + far for _ in range(2))
+    scheme = ql.design_scheme((a, b.T), 4, basis="balanced", books="matrix", rounding="feedback")
+    x, y = scheme.encode(a, "x"), scheme.encode(b.T, "y")
+    exact = x.decode(float) @ y.decode(float)
+    lost = np.square(a @ b.T - exact).sum()
+    assert np.square(x @ y - exact).sum() < 0.01 * lost

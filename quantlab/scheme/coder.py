@@ -112,6 +112,9 @@ class Coder:
         What `code` compares itself to.
     partners : int
         Rows that the moment behind `upper` is of, where A = B^T; else 0.
+    grids : tuple of float, or None
+        One codebook for all indices: what products lose more on grids of bytes and of words, over
+        what they lose by the codes.
     """
 
     forward: FloatArray | None
@@ -124,6 +127,7 @@ class Coder:
     moved_numbers: int = 0
     spares: Spares | None = None
     partners: int = 0
+    grids: tuple[float, float] | None = None
 
     @property
     def inner_dim(self) -> int:
@@ -233,11 +237,14 @@ class Coder:
             error = np.square(best[0].values(best[1]) - there.astype(np.float64)).mean()
             pooled = self.partners * fit + own + len(rows) * error * np.eye(k)
             upper, order, _ = steered(pooled / (self.partners + len(rows)))
-            other = replace(self, upper=upper, order=order)
+            other = replace(self, upper=upper, order=order, grids=best[0].grids)
             found = self.books.round(there, upper, order)
             lost = self._lost_alike(plain, found)
             if not lost < least:
                 break
+            if other.grids is not None and lost > 0:
+                bytes_, words = (share * least / lost for share in other.grids)
+                other = replace(other, grids=(bytes_, words))
             best, least = (other, found), lost
         return best
 
@@ -284,6 +291,8 @@ class Coder:
             held["exponent"] = np.array([self.exponent], np.int64)
         if self.partners:
             held["partners"] = np.array([self.partners], np.int64)
+        if self.grids is not None:
+            held["grids"] = np.array(self.grids)
         if self.moved_numbers:
             held["moved"] = np.array([self.moved_numbers], np.int64)
         if self.usual is not None:
@@ -321,7 +330,10 @@ class Coder:
             margin, alike = float(tensors["margin"][0]), bool(tensors["alike"][0])
             spares = Spares(own, tensors["moment"], margin, alike)
         partners = int(tensors["partners"][0]) if "partners" in tensors and usual else 0
-        return cls(*turn, upper, order, books, exponent, usual, moved, spares, partners)
+        grids = None
+        if "grids" in tensors:
+            grids = float(tensors["grids"][0]), float(tensors["grids"][1])
+        return cls(*turn, upper, order, books, exponent, usual, moved, spares, partners, grids)
 
 
 def steered(moment: FloatArray) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:

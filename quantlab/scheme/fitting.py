@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from quantlab import _validate as check
 from quantlab.codebook import Codebook
+from quantlab.codes import CodedMatrix
 from quantlab.design.empirical import at_least_two, bandwidth, or_ones
 from quantlab.design.weighted_kmeans import weighted_kmeans
 from quantlab.scheme.books import IndexBooks, densities, fitted, grained, shape_of, shaped_books
 from quantlab.scheme.calibration import Calibration, Parts
-from quantlab.scheme.coder import Coder, Usual, met_by, steering
+from quantlab.scheme.coder import Coder, Usual, cross_moment, met_by, steering
 from quantlab.scheme.grids import entropy_grid
 from quantlab.scheme.lengths import EntropyGrid
 from quantlab.scheme.rates import allocated_bits, equal_bits
@@ -36,6 +37,7 @@ def fit(
     `rough`: codes of variable length keep to the bits on these rows themselves.
     """
     side = data.sides(parts.basis)[which]
+    others = data.sides(parts.basis)[1 - which].rows
     upper, order, prices = data.feedback(parts, which, bits)
     # where A = B^T rows at hand tell what their errors meet
     partners = len(side.rows) if data.alike and parts.rounding == "feedback" else 0
@@ -46,8 +48,12 @@ def fit(
             return made
         usual = Usual(side.rows.mean(axis=0), side.rows.std(axis=0), prices, 0.0)
         made = replace(made, usual=usual, partners=partners)
-        error = made.lost(side.rows, books.round(side.rows, upper, order), steering(upper))
-        return replace(made, usual=replace(usual, error=error))
+        codes = books.round(side.rows, upper, order)
+        error = made.lost(side.rows, codes, steering(upper))
+        made = replace(made, usual=replace(usual, error=error))
+        if books.kind != "matrix":
+            return made
+        return replace(made, grids=_on_grids(books, codes, side.rows, others))
 
     if parts.lengths == "entropy":
         return coder(entropy_grid(data, parts, which, bits, rough))
@@ -107,3 +113,25 @@ def _one_book(rows: FloatArray, prices: FloatArray, bits: float, smoothing: floa
     apart = np.diff(centers) > 1e-12 * np.abs(centers).max()  # else no threshold is between them
     centers = at_least_two(centers[np.append(True, apart)])
     return IndexBooks.one(Codebook(grained(centers)), rows.shape[1])
+
+
+def _on_grids(
+    books: IndexBooks, codes: NDArray, rows: FloatArray, others: FloatArray
+) -> tuple[float, float]:
+    """What a product with the others loses on each grid, over what it loses by the codes."""
+    from quantlab.gemm.dispatch import GRID_LIMITS
+    from quantlab.gemm.grid import snap
+
+    n = int(books.n_levels[0])
+    coded = CodedMatrix(codes, Codebook(books.centers[0, :n], books.thresholds[0, : n - 1]))
+    values, moment = books.values(codes), cross_moment(others, others)
+
+    def lost(errors: FloatArray) -> float:
+        return float(np.vdot(errors @ moment, errors))
+
+    own = max(lost(values - rows), np.finfo(float).tiny)
+    found = (snap(coded, GRID_LIMITS[name]) for name in ("int8", "int16"))
+    bytes_, words = (
+        min(lost(grid.scale * grid.table[codes] - values) / own, 1e30) for grid in found
+    )
+    return bytes_, words

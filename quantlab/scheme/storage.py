@@ -25,7 +25,8 @@ _LAYOUT = (
     "the other, by the tables probabilities; value[l] = offsets[l] + steps[l] * (integer + its "
     "shift). matrix = value @ inverse (value without it); product = values of x @ values of y "
     "transposed, where x.forward is y.inverse transposed. moved: so many float32 numbers moved the "
-    "scheme's centers to these."
+    "scheme's centers to these. grids: what products lose more on grids of bytes and of words, "
+    "over what they lose by the codes."
 )
 #: Entries of a coded matrix whose length its file does not tell.
 _MOST_ENTRIES = 2**31
@@ -84,6 +85,8 @@ def _check_usual(tensors: Mapping[str, NDArray], k: int) -> None:
     if "moved" in tensors:
         moved = _tensor(tensors, "moved", "i", 1)
         _require(moved.shape == (1,) and 0 <= int(moved[0]) <= 2 * k, "moved is one number")
+    if "grids" in tensors:
+        _finite(_tensor(tensors, "grids", "f", 1), "grids", (2,))
     if "partners" in tensors:
         partners = _tensor(tensors, "partners", "i", 1)
         known = partners.shape == (1,) and 0 <= int(partners[0]) <= _MOST_ENTRIES
