@@ -51,7 +51,7 @@ _TRIED_ENTROPY = (
     ("balanced", "allocated", "feedback", "shape"),
 )
 _DECIDED = 1.5  # times the error in every fold: plain designs so much worse are not kept
-_FLATTERY = 1.0  # of the moment that a coder was fitted to, times k / rows: benchmarks/settle.py
+_FLATTERY = 0.0  # of the moment that a coder was fitted to, times k / rows: benchmarks/settle.py
 _MOST_IN_BASIS = 2048  # inner dimension of a change of basis: its time grows as the cube
 
 
