@@ -386,7 +386,8 @@ def test_spares_code_rows_that_are_not_as_those_of_the_fit(tmp_path: Path) -> No
     assert scheme.side_bytes == sum(
         c.books.side_bytes for half in (scheme.x, scheme.y) for c in (half, *half.spares.coders)
     )
-    other = rng.normal(size=(50, 10)) * (1 << 41)
+    other = spares.coders[0].restored(spares.coders[0].values(rng.integers(0, 16, (50, 10))))
+    other = other + (1 << 36) * rng.normal(size=(50, 10))
     coded = scheme.encode(other, "x")
     # e S e^T of all that could have coded them, S the columns' moment, shrunk
     meets = columns.T @ columns / 40
