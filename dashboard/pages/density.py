@@ -56,6 +56,7 @@ FORK_REACH = 2.6
 RIDGE_PALETTE = [f"{SKY}{min(int(1.3 * max(i - 140, 0)), 150):02x}" for i in range(256)]
 #: The law's pdf and the weight at the top of the picture: each has a scale of its own.
 PDF_TOP, WEIGHT_TOP = 0.58, 5.8
+_LEAST = "λ*, least product error"
 #: Designs whose centres the browser computes.
 BROWSER_DESIGNS = ("gaussian_compander", "closed_form")
 
@@ -127,7 +128,7 @@ class DensityPage:
             self.law_rug.data = {"u": [], "design": [], "colour": []}
         self.legend.text = entries(
             [
-                (BLUE, "line", "λ*, least product error"),
+                (BLUE, "line", "λ* of the Gaussian law" if state.given else _LEAST),
                 *([(VERMILLION, "line", "λ* of the data")] if state.given else []),
                 (ORANGE, "dashed", "plain MSE"),
                 (MUTED, "dotted", "weight w"),
@@ -186,7 +187,7 @@ class DensityPage:
         make_room(plot.y_range, plot.yaxis[0].ticker, TOP, law["data"])
         plot.extra_y_ranges["pdf"].end = max(PDF_TOP, 1.06 * float(law["pdf"].max()))
 
-    def law_texts(self, reading: GaussianReading | None) -> list[str]:
+    def law_texts(self, reading: GaussianReading | None = None) -> list[str]:
         """The sentences where the browser has none of its own."""
         problem = self.state.request().problem
         if self.state.given:

@@ -19,12 +19,12 @@ from quantlab.measure import MeasuredError
 from ..parts.layout import CSS, card, entries, grid, text
 from ..parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, ticks
 from ..parts.wording import power_of_ten, scientific
-from ..state import DESIGN_LABELS, Request
+from ..state import DESIGN_LABELS, Problem, Request
 from ..work.background import Task
 from ..work.error_study import (
     SIDE,
     exact,
-    has_law,
+    held_out,
     levels_shown,
     sampled_errors,
     split,
@@ -35,12 +35,6 @@ from . import Session
 _BATCH = 20
 _TRIALS = {"40 trials": 40, "200 trials": 200, "1,000 trials": 1000}
 _LOW, _HIGH = 1e-8, 3.0
-_GIVEN = (
-    "These matrices are given, not drawn from a law: exact curves need a law. "
-    "Choose <b>Drawn from a law</b>, or see their measured errors under Density."
-)
-
-
 _UNKNOWN = "Exact error of each design, a line; points are measured."
 _NO_EXACT = (
     "<b>With feedback no exact formula is known</b>: an entry is rounded by what the entries "
@@ -50,6 +44,10 @@ _NO_EXACT = (
 _NO_SPLIT = (
     "Variance and bias are of rounding each entry by itself: with feedback an entry’s error "
     "follows from those before it."
+)
+_GIVEN_SPLIT = (
+    "Variance and bias are of a law, and these matrices are given, not drawn from one: choose "
+    "<b>Drawn from a law</b>."
 )
 
 
@@ -76,7 +74,11 @@ class ErrorStudyPage:
             )
             for i in range(2)
         ]
-        self.images = [ColumnDataSource({"error": []}, name=f"error_image_{i}") for i in range(2)]
+        self.images = [
+            ColumnDataSource({"error": [], "w": [], "h": []}, name=f"error_image_{i}")
+            for i in range(2)
+        ]
+        self.sides = Range1d(0, SIDE), Range1d(SIDE, 0)
         self.image_texts = [text("", "sentence") for _ in range(2)]
         self.exact_text, self.split_text = text("", "sentence"), text("", "sentence")
         self.status = text("", "status", "study_status")
@@ -128,7 +130,8 @@ class ErrorStudyPage:
             self.status.text = ""
             self.points.data = {c: [] for c in self.points.column_names}
         reason = self._nothing_to_show(request)
-        self.measure.disabled = bool(reason) or not self.stop.disabled
+        given = request.problem.given is not None
+        self.measure.disabled = bool(reason) or given or not self.stop.disabled
         if reason:
             for name in ("exact", "split", "image"):
                 self.background.cancel(name)
@@ -137,31 +140,19 @@ class ErrorStudyPage:
             for source in (self.curves, self.split, *self.images):
                 source.data = {c: [] for c in source.column_names}
             return
-        law = request.problem.law()
-        at_two = asymptotic_mse(
-            law, 2, request.problem.inner_dim, rounding=request.problem.rounding
-        )
-        at_two /= law.energy(request.problem.inner_dim)
         floor = request.problem.rho == 0 and request.problem.gaussian
-        self._references: list[tuple] = [
-            ([2, 256], [at_two, at_two / 128**2], MUTED, "dashed", "asymptotic law"),
-        ]
-        if floor:
-            bits = np.linspace(1, 8, 50)
-            self._references.append(
-                (2**bits, [floor_nmse(b) for b in bits], INK, "dotdash", "floor")
-            )
+        self._references = _references(request.problem, floor)
         self.legend.text = entries(
             [(DESIGN_STYLES[name][0], "line", DESIGN_LABELS[name]) for name in request.designs]
-            + [(MUTED, "dashed", "asymptotic law")]
+            + ([] if given else [(MUTED, "dashed", "asymptotic law")])
             + ([(INK, "dotted", "information-theoretic floor")] if floor else [])
         )
         self._follow_kept(gain)
         self.background.run("exact", partial(_exact_curves, request, gain),
                             partial(self._show_exact, request), self._failed)  # fmt: skip
-        if request.problem.fed_back:
+        if request.problem.fed_back or given:
             self.background.cancel("split")
-            self.split_text.text = _NO_SPLIT
+            self.split_text.text = _GIVEN_SPLIT if given else _NO_SPLIT
             self._rows["split"] = []
             self._draw("split")
         else:
@@ -174,7 +165,7 @@ class ErrorStudyPage:
         """Curves of the kept setting, pale beside the present ones."""
         kept = self.state.kept_request()
         self._kept, self._kept_words = {"exact": [], "split": []}, ""
-        if kept is None or not has_law(kept.problem) or kept.problem.fed_back:
+        if kept is None or kept.problem.fed_back:
             self.background.cancel("kept")
             return
 
@@ -208,8 +199,6 @@ class ErrorStudyPage:
 
     def _nothing_to_show(self, request: Request) -> str:
         """Why the page has no errors to show; empty where it has."""
-        if not has_law(request.problem):
-            return _GIVEN
         if not request.designs:
             return "Choose a design to compare."
         if self.state.awaits_guess:
@@ -217,8 +206,8 @@ class ErrorStudyPage:
         return refused(request.problem)
 
     def _gain(self, request: Request) -> bool:
-        """Feedback has made up for what a gain would."""
-        return self.state.gain and not request.problem.fed_back
+        """Feedback has made up for what a gain would; given matrices are measured without one."""
+        return self.state.gain and not request.problem.fed_back and not self.state.given
 
     def _failed(self, sentence: str) -> None:
         self.status.text = f'<span class="problem">{escape(sentence)}</span>'
@@ -235,8 +224,9 @@ class ErrorStudyPage:
             return
         best = min(known, key=lambda name: known[name])
         worst = max(known, key=lambda name: known[name])
+        how = "exactly" if request.problem.given is None else "measured on what was held out"
         self.exact_text.text = (
-            f"At {request.levels}{gain}, exactly: <b>{DESIGN_LABELS[best]} "
+            f"At {request.levels}{gain}, {how}: <b>{DESIGN_LABELS[best]} "
             f"{scientific(known[best])}</b>, the least; {DESIGN_LABELS[worst]} "
             f"{scientific(known[worst])}, the most.{self._kept_words}"
         )
@@ -258,14 +248,17 @@ class ErrorStudyPage:
         )
 
     def _show_images(self, found: dict[str, Any]) -> None:
-        opening = f"C − Ĉ of one {SIDE} × {SIDE} product by", "The same product by"
+        rows, columns = next((error.shape for error, _ in found.values()), (SIDE, SIDE))
+        self.sides[0].end, self.sides[1].start = columns, rows
+        which = "corner of what was held out" if self.state.given else "product"
+        opening = f"C − Ĉ of one {rows} × {columns} {which} by", "The same by"
         scale = "colours: ±3 of its rms", "colours as in the first picture"
         for i, source in enumerate(self.images):
             if i >= len(found):
-                source.data, self.image_texts[i].text = {"error": []}, ""
+                source.data, self.image_texts[i].text = {"error": [], "w": [], "h": []}, ""
                 continue
             name, (error, nmse) = list(found.items())[i]
-            source.data = {"error": [error]}
+            source.data = {"error": [error], "w": [columns], "h": [rows]}
             self.image_texts[i].text = (
                 f"{opening[i]} <b>{DESIGN_LABELS[name]}</b>: mean square "
                 f"<b>{scientific(nmse)}</b> of C’s; {scale[i]}."
@@ -343,11 +336,10 @@ class ErrorStudyPage:
         if number == 0:
             self._mapper = LinearColorMapper(palette=RdBu11, low=-0.1, high=0.1)
         plot = plain_figure(
-            "column of C", "row", height=230, x_range=Range1d(0, SIDE), y_range=Range1d(SIDE, 0),
+            "column of C", "row", height=230, x_range=self.sides[0], y_range=self.sides[1],
             name=f"entries_{number}",
         )  # fmt: skip
-        plot.image("error", 0, 0, SIDE, SIDE, source=self.images[number],
-                   color_mapper=self._mapper)  # fmt: skip
+        plot.image("error", 0, 0, "w", "h", source=self.images[number], color_mapper=self._mapper)
         ticks(plot.xaxis, [0, 16, 32, 48, 64])
         ticks(plot.yaxis, [0, 32, 64])
         plot.grid.visible = False
@@ -401,6 +393,8 @@ def _exact_curves(
     """nmse at the present levels, and curves over K: few levels first, to fill from the left."""
 
     def nmse(name: str, k_x: int, k_y: int) -> float:
+        if request.problem.given is not None:
+            return held_out(request.problem, name, k_x, k_y).nmse
         error = exact(request.problem, name, k_x, k_y)
         return error.nmse_with_gain if gain else error.nmse
 
@@ -419,7 +413,22 @@ def _exact_curves(
     return present, curves
 
 
+def _references(problem: Problem, floor: bool) -> list[tuple]:
+    """The asymptotic law and the floor, where a law draws the matrices."""
+    if problem.given is not None:
+        return []
+    law, k = problem.law(), problem.inner_dim
+    at_two = asymptotic_mse(law, 2, k, rounding=problem.rounding) / law.energy(k)
+    rows: list[tuple] = [([2, 256], [at_two, at_two / 128**2], MUTED, "dashed", "asymptotic law")]
+    if floor:
+        bits = np.linspace(1, 8, 50)
+        rows.append((2**bits, [floor_nmse(b) for b in bits], INK, "dotdash", "floor"))
+    return rows
+
+
 def _splits(request: Request, task: Task) -> dict[str, Any]:
+    if request.problem.given is not None:
+        return {}
     return {
         name: split(request.problem, name, request.k_x, request.k_y)
         for name in _shown(request)
@@ -432,7 +441,7 @@ def _images(request: Request, gain: bool, task: Task) -> dict[str, Any]:
     shown = _shown(request)
     if not shown or task.cancelled:
         return {}
-    if request.problem.fed_back:
+    if request.problem.fed_back or request.problem.given is not None:
         found = sampled_errors(request.problem, tuple(shown), request.k_x, request.k_y)
         best = min(found, key=lambda name: found[name][1])
         first = next((name for name in found if name != best), best)

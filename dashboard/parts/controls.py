@@ -189,7 +189,7 @@ class Controls:
             away.add(self.problem)
         if self.state.law != STUDENT_T:
             away.add(self.nu)
-        if page != "error" or self.state.request().problem.fed_back:
+        if page != "error" or given or self.state.request().problem.fed_back:
             away.add(self.gain)
         if page not in ("density", "error"):
             away.add(self.rounding)

@@ -82,7 +82,9 @@ class ProblemView:
         self.words.visible = bool(name)
         if name and name != self._name:
             self._name = name
-            self.words.text = f"{escape(gallery()[name].sentence)}{_pictures(name)}"
+            self.words.text = (
+                f"{escape(gallery()[name].sentence.replace('^T', 'ᵀ'))}{_pictures(name)}"
+            )
 
 
 @lru_cache(maxsize=16)

@@ -12,7 +12,7 @@ from quantlab import ExactError, exact_mse, matmul
 from quantlab.measure import code
 
 from ..state import INNER_DIMS, Problem
-from .measurements import SWEEP, codebooks, most_levels
+from .measurements import SWEEP, Point, codebooks, measure_points, most_levels
 
 #: Rows and columns of the product whose error is drawn entry by entry.
 SIDE = 64
@@ -44,9 +44,10 @@ def levels_shown(problem: Problem, design: str) -> tuple[int, ...]:
     return tuple(k for k in SWEEP if k <= most_levels(problem, design))
 
 
-def has_law(problem: Problem) -> bool:
-    """Whether a law draws the matrices."""
-    return problem.given is None
+@lru_cache(maxsize=2048)
+def held_out(problem: Problem, design: str, k_x: int, k_y: int) -> Point:
+    """Measured error of a design on the part of given matrices that is held out."""
+    return measure_points(problem, k_x, k_y, (design,), 1)[design]
 
 
 @lru_cache(maxsize=256)
@@ -73,11 +74,19 @@ def split(problem: Problem, design: str, k_x: int, k_y: int) -> Split:
 def sampled_errors(
     problem: Problem, designs: tuple[str, ...], k_x: int, k_y: int, gain: bool = False
 ) -> dict[str, tuple[NDArray[np.float32], float]]:
-    """C - Cq of one sampled product, over the rms of C, and its mean square, for each design."""
-    law = problem.law()
-    a, b = law.sample_matrices(SIDE, problem.inner_dim, SIDE, rng=problem.seed)
-    c = a @ b
-    unit = float(np.sqrt(law.energy(problem.inner_dim)))
+    """C - Cq of one sampled product, over the rms of C, and its mean square, for each design.
+
+    Of given matrices the first rows and columns of a product that is held out.
+    """
+    if (given := problem.given) is None:
+        law = problem.law()
+        a, b = law.sample_matrices(SIDE, problem.inner_dim, SIDE, rng=problem.seed)
+        energy = law.energy(problem.inner_dim)
+    else:
+        a, b = given.held_out[0]
+        a, b = a[:SIDE], b[:, :SIDE]
+        energy = float(np.mean(np.square(a @ b, dtype=np.float64)))
+    c, unit = a @ b, float(np.sqrt(energy))
     found = {}
     for name in designs:
         cb_x, cb_y = codebooks(problem, name, k_x, k_y)

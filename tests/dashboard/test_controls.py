@@ -60,9 +60,9 @@ def test_a_page_offers_what_has_an_effect() -> None:
     assert not controls.operand.visible
     state.rounding = "feedback"
     assert not controls.gain.visible  # feedback has made up for it
-    state.source = "attention"
+    state.source = "attention"  # what is given is measured as it is
     assert not controls.rounding.visible
-    assert controls.gain.visible
+    assert not controls.gain.visible
     state.param.update(source="synthetic", rounding="nearest")
     assert all(panel.visible for panel in controls.panels())
     state.page = "speed"

@@ -66,9 +66,29 @@ def test_the_page_draws_exact_curves_and_answers_the_gain() -> None:
     session.state.gain = True
     until(lambda: page.curves.data["y"][0][1] < 0.99 * curve[4])
     assert_allclose(page.curves.data["y"][0][1], exact(problem, "closed_form", 4, 4).nmse_with_gain)
-    session.state.source = "attention"
-    assert page.curves.data["x"] == []
-    assert "given, not drawn" in page.exact_text.text
+    session.close()
+
+
+def test_given_matrices_are_measured_on_what_was_held_out() -> None:
+    session = Session({"page": "error", "source": "gallery", "problem": "el_nino", "k_x": "4",
+                       "designs": "gaussian_compander,closed_form"})  # fmt: skip
+    page = session._pages["error"]
+    until(lambda: page.exact_text.text.startswith("At K = 4, measured on what was held out:"))
+    until(lambda: page.images[1].data["error"])
+    one = ql.data.gallery()["el_nino"]
+    law, (a, b) = ql.EmpiricalPair(*one.calibration).gaussian(), one.held_out
+    c = a.astype(float) @ b
+    until(lambda: len(page.curves.data["x"]) == 2 and len(page.curves.data["x"][1]) == 8)
+    books = ql.DESIGNS["closed_form"](law, 4, 60)
+    lost = c - books[0].quantize(a).astype(float) @ books[1].quantize(b)
+    curve = dict(zip(page.curves.data["x"][1], page.curves.data["y"][1], strict=True))
+    assert_allclose(curve[4], np.sum(lost**2) / np.sum(c**2), rtol=1e-5)
+    assert np.shape(page.images[1].data["error"][0]) == (28, 28)
+    assert (page.sides[0].end, page.sides[1].start) == (28, 28)
+    assert "28 × 28 corner of what was held out" in page.image_texts[0].text
+    assert page.split_text.text.startswith("Variance and bias are of a law, and these matrices")
+    assert page.measure.disabled
+    assert not session.controls.gain.visible
     session.close()
 
 
