@@ -12,7 +12,8 @@ from quantlab.design.weighted_kmeans import weighted_kmeans
 from quantlab.model.operands import Operands
 from quantlab.pairs import EmpiricalPair
 from quantlab.scheme.coder import Coder
-from quantlab.scheme.fitting import Calibration, Parts
+from quantlab.scheme.fitting import fit
+from quantlab.scheme.calibration import Calibration, Parts
 
 _DIAGONAL = Parts("diagonal", "allocated", "nearest", "fixed", "shape", 1.0)
 _BALANCED = Parts("balanced", "equal", "feedback", "fixed", "matrix", 1.0)
@@ -36,7 +37,7 @@ def scheme_halves(pair: EmpiricalPair, rates: Sequence[int]) -> dict[int, Halves
     parts = _DIAGONAL if data.pair.inner_dim <= _MOST_DIAGONAL else _BALANCED
     found = {}
     for rate in rates:
-        x, y = (data.fit(parts, which, rate, _MOST_BITS) for which in (0, 1))
+        x, y = (fit(data, parts, which, rate, _MOST_BITS) for which in (0, 1))
         found[rate] = x.in_units(exponents[0]), y.in_units(exponents[1])
     return found
 
