@@ -1,6 +1,6 @@
 """Coded products and encoding on the CPU beside what else a user could pick, in one process.
 
-python benchmarks/cpu.py                 writes benchmarks/results/cpu.{md,json}, some ten minutes
+python benchmarks/cpu.py                 writes results/cpu_PROCESSOR.{md,json}, ten minutes
 python benchmarks/cpu.py --quick         fewer shapes and rounds, prints only
 python benchmarks/cpu.py --out PATH      writes PATH.md and PATH.json
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ import quantlab as ql
 from quantlab import _threads
 from quantlab.codes import CodedMatrix
 
-RESULTS = Path(__file__).parent / "results" / "cpu"
+RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "torch", "numba", "llvmlite", "onnxruntime", "openvino", "bitsandbytes")
 SHAPES = [
     (1, 4096, 4096), (1, 8192, 8192), (16, 4096, 4096), (128, 256, 128), (1024, 1024, 1024),
@@ -302,7 +303,12 @@ def main() -> None:
     text = "Medians of seconds."
     report.add("Cold start", text, cold_starts(2 if options.quick else 7))
     if options.out or not options.quick:
-        report.write(options.out or RESULTS)
+        report.write(options.out or RESULTS / f"cpu_{_slug(about['processor'])}")
+
+
+def _slug(processor: str) -> str:
+    """A processor's name in a file's: "AMD EPYC" is amd_epyc."""
+    return "_".join(re.findall(r"[a-z0-9]+", processor.lower().replace("(r)", "")))
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from _harness import machine  # noqa: E402
 
+from benchmarks.cost import measured_products  # noqa: E402
 from quantlab import EmpiricalPair  # noqa: E402
 from quantlab.dashboard.pages.attention import win_table  # noqa: E402
-from quantlab.dashboard.pages.speed import compare  # noqa: E402
 from quantlab.dashboard.work.background import Task  # noqa: E402
 from quantlab.dashboard.work.matrices import compare_designs  # noqa: E402
+from quantlab.dashboard.work.speed import compare  # noqa: E402
 from quantlab.dashboard.work.stored import Row, Wins  # noqa: E402
 from quantlab.data import load_attention  # noqa: E402
 
@@ -32,18 +33,22 @@ BITS, SIZE, SPEED_BITS, EXAMPLE_BITS = (2, 3, 4, 6, 8), 1024, 4, 4
 
 def main() -> None:
     task = Task(lambda _: None)
-    timings = compare(SIZE, SPEED_BITS, "cpu", task)
-    assert not isinstance(timings, str)
+    speed = compare(SIZE, SIZE, SIZE, SPEED_BITS, "cpu", task)
+    assert not isinstance(speed, str)
+    products = measured_products()
     pair = EmpiricalPair(*load_attention().head(2, 6).calibration_pair())
     answer = compare_designs(pair, EXAMPLE_BITS, task)
     record = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(["numpy", "numba"]),
         "wins": {str(bits): asdict(Wins.of(win_table(bits, task))) for bits in BITS},
-        "speed": {
-            "size": SIZE, "bits": SPEED_BITS,
-            "timings": {name: astuple(t) for name, t in timings.items()},
-        },
+        "speed": asdict(speed) | {"timings": {n: astuple(t) for n, t in speed.timings.items()}},
+        "products": [
+            (f"{p['kind']}, {p['m']} × {p['k']} × {p['n']}", *(
+                float(f"{1e3 * p[which]:.3g}") for which in ("predicted", "measured")
+            ))
+            for p in products
+        ],
         "example": {
             "bits": EXAMPLE_BITS, "sentence": answer.sentence,
             "rows": [[getattr(row, f) for f in Row._fields] for row in answer.report.rows],

@@ -94,7 +94,7 @@ def test_integer_routes_are_exact(tile: str, route: str) -> None:
 @pytest.mark.usefixtures("poisoned")
 def test_integer_routes_are_exact_in_threads(levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small shapes cut as large ones are: by columns, and by rows where columns are few."""
-    monkeypatch.setattr(cpu, "_THREADED", 0)
+    monkeypatch.setattr(cpu, "THREADED", 0)
     monkeypatch.setattr("quantlab._threads.count", lambda: 4)  # on one processor, too
     rng = np.random.default_rng(2)
     for m, k, n in ((130, 70, 60), (7, 300, 777), (200, 4200, 65), (40, 130, 513)):

@@ -44,7 +44,16 @@ _DOWNLOAD = """---
 {download}`Download this notebook <../originals/NAME>` and run it: every number above is made by it.
 """
 #: Tables of benchmarks/results that are pages too.
-_RESULTS = ("cpu", "dashboard", "design", "feedback", "instrument", "schemes", "settle", "sweep")
+_RESULTS = (
+    "cpu_amd_epyc",
+    "dashboard",
+    "design",
+    "feedback",
+    "instrument",
+    "schemes",
+    "settle",
+    "sweep",
+)
 _LIMIT_BYTES = 40_000_000
 #: Scripts of the instrument: what its worker computes with too, and what only its page has.
 _COMPUTING = ("books", "factors", "measure")

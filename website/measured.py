@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "benchmarks/results"
-#: name on the page -> size and row of benchmarks/results/cpu.json
+#: name on the page -> size and row of benchmarks/results/cpu_amd_epyc.json
 _PRODUCTS = {
     "cpu_square_4": ("1024 x 1024 x 1024", "quantlab 4 x 4 bit"),
     "cpu_square_8": ("1024 x 1024 x 1024", "quantlab 8 x 8 bit"),
@@ -87,6 +87,7 @@ def _digits() -> dict[str, Any]:
 
 
 def _products() -> dict[str, str]:
-    timings = next(s["timings"] for s in _read("cpu")["sections"] if s["heading"] == "Products")
+    sections = _read("cpu_amd_epyc")["sections"]
+    timings = next(s["timings"] for s in sections if s["heading"] == "Products")
     ratios = {(size, row["name"]): row["ratio"] for size in timings for row in timings[size]}
     return {name: f"{ratios[place]:.1f}" for name, place in _PRODUCTS.items()}

@@ -64,6 +64,11 @@ READOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
     }),
     "gallery_map_picture": ("ρ = {x:2}", "", {"gallery_map.u": "{title}: ρ = {rho:2}"}),
     "speed_bars": ("", "", {"speed.name": "{name}: {ratio:2} times as fast"}),
+    "roofline": ("", "", {
+        "dots.y": "{name}: {y:0} Gop/s, predicted {predicted:0}", "roof_int8.y": "limit, {name}",
+        "roof_fp32.y": "limit, {name}",
+    }),
+    "cost": ("", "", {"products.measured": "{name}: {measured:3} ms, predicted {predicted:3}"}),
 }  # fmt: skip
 #: Where a glyph keeps the column that tells it from others of its source.
 _TELLING = ("image", "y2", "ys", "y", "left")

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from quantlab.experiments.attention import AttentionTable
 
+from .speed import Comparison, Timing
+
 
 @dataclass(frozen=True)
 class Wins:
@@ -29,15 +31,6 @@ class Wins:
         names = sorted(table.nmse, key=lambda name: float(table.nmse[name].mean()))
         wins = [[table.wins(a, b) for b in names] for a in names]
         return cls(table.bits, len(table.heads), names, wins)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Median seconds of a product, and the median over the rounds of fp32's over its own."""
-
-    seconds: float
-    ratio: float
-    rounds: int
 
 
 class Row(NamedTuple):
@@ -66,10 +59,16 @@ def stored_wins(bits: int) -> Wins | None:
     return None if found is None else Wins(**found)
 
 
-def stored_timings() -> tuple[int, int, dict[str, Timing]]:
-    """Size, bits, and each product's timing."""
-    speed = stored()["speed"]
-    return speed["size"], speed["bits"], {k: Timing(*v) for k, v in speed["timings"].items()}
+def stored_speed() -> Comparison:
+    """Timings of one product, and the machine's roofs."""
+    speed = dict(stored()["speed"])
+    timings = {name: Timing(*values) for name, values in speed.pop("timings").items()}
+    return Comparison(**speed, timings=timings)
+
+
+def stored_products() -> list[tuple[str, float, float]]:
+    """Products of many sizes by many routes: name, predicted and measured milliseconds."""
+    return [(name, predicted, measured) for name, predicted, measured in stored()["products"]]
 
 
 def stored_example() -> tuple[int, str, list[Row]]:

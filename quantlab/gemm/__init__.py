@@ -14,7 +14,7 @@ from quantlab.codes.device import is_on_device
 from quantlab.codes.matrix import fills_in
 from quantlab.codes.operand import CodedOperand
 from quantlab.gemm.cpu import matmul_cpu
-from quantlab.gemm.dispatch import Plan, plan
+from quantlab.gemm.dispatch import Plan, choose, plan
 from quantlab.gemm.reference import matmul_reference
 
 BACKENDS = ("auto", "cpu", "cuda", "reference")
@@ -131,7 +131,7 @@ def _on_host(left: Any, right: Any, backend: str, route: str | None) -> NDArray[
     check.multipliable(left.shape, right.shape)
     if backend == "reference":
         return matmul_reference(left, right).astype(np.float32)
-    return matmul_cpu(left, right, plan(left, right, route))
+    return matmul_cpu(left, right, choose(left, right, route))
 
 
 def _operand(operand: Any, name: str, kind: type = np.float32) -> Any:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from quantlab.gemm.cpu_kernels import Kernels
 
 # below this many multiply-adds a second thread takes longer to wake than to help
-_THREADED = 1 << 24
+THREADED = 1 << 24
 _FEW_ROWS = 32
 # rows that a prepared operand's second layout serves: more of them use decoded panels longer
-_FEW_LANES = 16
+FEW_LANES = 16
 # entries decoded to float32 at once: 64 MB
 _DECODED = 1 << 24
 
@@ -44,7 +44,7 @@ def matmul_cpu(a: Any, b: Any, plan: Plan) -> NDArray[np.float32]:
 def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.float32]:
     (m, k), n = a.shape, b.shape[1]
     grid_a, grid_b = plan.grids
-    if plan.route == "int8" and b._lanes is not None and m <= _FEW_LANES:
+    if plan.route == "int8" and b._lanes is not None and m <= FEW_LANES:
         from quantlab.gemm.lanes import multiply_lanes
 
         outer = _outer_scale(a, m), _outer_scale(b, n)
@@ -61,7 +61,7 @@ def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.f
     table_a = grid_a.table.astype(kind)
     table_b = grid_b.table if kernels.words else (grid_b.table + 128).astype(np.uint8)
 
-    threaded = max(m, kernels.rows) * k * n >= _THREADED
+    threaded = max(m, kernels.rows) * k * n >= THREADED
     parts = 4 * _threads.count() if threaded else 1
 
     def decode_rows(span: tuple[int, int]) -> None:

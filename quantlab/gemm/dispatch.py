@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from quantlab import _display
 from quantlab.codes import CodedMatrix
+from quantlab.gemm.layouts import Product
 
 if TYPE_CHECKING:
+    from quantlab.gemm.cost import Cost
     from quantlab.gemm.grid import Snapped
 
 ROUTES = ("int8", "int16", "grouped", "fused", "fp32")
 
 # Rows of a float operand up to which its products with 16 levels are fused with decoding.
-_FUSED_ROWS = 16
+FUSED_ROWS = 16
 
 # Entries of a group from which integer sums a group are faster than float32.
 _LEAST_GROUP = 16
@@ -44,6 +46,8 @@ class Plan:
         The codes' own error on the same footing; 0 where neither operand has one.
     grids : tuple
         The operands' snapped centres, or ().
+    product : Product, optional
+        Size and layouts, which `cost` is asked for.
     """
 
     route: str
@@ -51,11 +55,24 @@ class Plan:
     extra_nmse: float
     coding_nmse: float
     grids: tuple[Snapped, ...] = ()
+    product: Product | None = None
 
     @property
     def share(self) -> float:
         """extra_nmse / coding_nmse."""
         return self.extra_nmse / self.coding_nmse if self.extra_nmse else 0.0
+
+    @property
+    def cost(self) -> Cost:
+        """Predicted seconds on this machine, what bounds them, and the share of that limit.
+
+        The first question about a kind of product measures a few of them, some tenths of a second.
+        """
+        from quantlab.gemm.cost import cost  # here: it measures, and imports numba
+
+        if self.product is None:
+            raise ValueError("a plan that `plan(a, b)` made knows its product; this one has none")
+        return cost(self.product)
 
     def _repr_html_(self) -> str:
         names = ("route", "reason", "extra_nmse", "coding_nmse", "share")
@@ -65,8 +82,9 @@ class Plan:
 def plan(a: Any, b: Any, route: str | None = None) -> Plan:
     """Choose the route of `matmul(a, b)` on the CPU, or predict the error of a given one.
 
-    In order, the first that holds (ratios to torch's fp32 product on a 2-core AVX512-VNNI machine
-    stand in benchmarks/results/cpu.md):
+    In order, the first that holds (ratios to torch's fp32 product, by processor, stand in
+    benchmarks/results/cpu_*.md; the rules do not depend on a clock, so that the same operands take
+    the same route and give the same numbers on a busy machine too; `Plan.cost` predicts the time):
 
     1. Up to 16 float rows times a coded B of up to 16 levels: fused, in float32: codes are read
        once and decoded in registers, which beats the memory traffic of a float32 B.
@@ -94,6 +112,12 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
     >>> chosen.route, chosen.share < 0.01
     ('int8', True)
     """
+    chosen = choose(a, b, route)
+    return replace(chosen, product=Product.of(chosen.route, a, b))
+
+
+def choose(a: Any, b: Any, route: str | None = None) -> Plan:
+    """`plan` without what only a reader of the plan asks for."""
     if route is not None and route not in ROUTES:
         raise ValueError(f"route must be one of {ROUTES} or None; got {route!r}")
     if not isinstance(a, CodedMatrix) or not isinstance(b, CodedMatrix):
@@ -142,7 +166,7 @@ def _fp32(reason: str, route: str | None) -> Plan:
 
 
 def _fusible(a: Any, b: Any) -> bool:
-    if isinstance(a, CodedMatrix) or a.shape[0] > _FUSED_ROWS or b.codebook.n_levels > 16:
+    if isinstance(a, CodedMatrix) or a.shape[0] > FUSED_ROWS or b.codebook.n_levels > 16:
         return False
     if _varies(b, axis=0):
         return False

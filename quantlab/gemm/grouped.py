@@ -22,6 +22,9 @@ from quantlab.gemm.cpu_kernels import (
 from quantlab.gemm.grid import Snapped
 from quantlab.gemm.vector import tile_dot
 
+#: Multiply-adds from which a second thread helps.
+THREADED = 1 << 22
+
 
 class _Grouped(NamedTuple):
     multiply: Callable[..., None]
@@ -88,7 +91,7 @@ def multiply_grouped(
             part = np.add.reduceat(decoded[slice(*span), :k], starts, axis=1, dtype=np.int32)
             shifts[slice(*span)] = 128 * part
 
-    parts = 4 * _threads.count() if m * k * n >= 1 << 22 else 1
+    parts = 4 * _threads.count() if m * k * n >= THREADED else 1
     _threads.for_each(decode_rows, _threads.split(m, parts))
     c = np.empty((m, n), np.float32)
 

@@ -17,7 +17,8 @@ from tests.browser.test_page import Dashboard
 _ENDLESS = """
 import sys
 from functools import partial
-from quantlab.dashboard.pages import attention, error_study, speed
+from quantlab.dashboard.pages import attention, error_study
+from quantlab.dashboard.work import speed
 from quantlab.cli import main
 few = [(1, 4), (2, 5), (5, 0)]
 attention.attention_errors = partial(attention.attention_errors, heads=few)

@@ -73,6 +73,14 @@ SHOWN = {
         ["MultiLine xs ys", "Scatter rho u", "Scatter rho u"],
     ),
     ("speed", "speed_bars"): (None, None, list(range(0, 100, 2)), None, ["HBar name ratio"]),
+    ("speed", "roofline"): (
+        (0.3, 4000), (1, 5000), [1, 10, 100, 1000], [1, 10, 100, 1000],
+        ["Line x y", "Line x y", "Scatter x predicted", "Scatter x y"],
+    ),
+    ("speed", "cost"): (
+        (0.01, 300), (0.01, 300), [0.01, 0.1, 1, 10, 100], [0.01, 0.1, 1, 10, 100],
+        ["Line x y"] * 3 + ["Scatter predicted measured"],
+    ),
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from quantlab.dashboard.pages.error import change_interval
 from quantlab.dashboard.parts.lessons import TOUR
 from quantlab.dashboard.state import DashboardState
 from quantlab.dashboard.work.measurements import Point
-from quantlab.dashboard.work.stored import stored_example, stored_timings, stored_wins
+from quantlab.dashboard.work.stored import stored_example, stored_speed, stored_wins
 from quantlab.data import load_attention
 from tests.dashboard.test_pages import A, B, upload
 from tests.dashboard.waiting import until
@@ -140,6 +140,6 @@ def test_pages_open_on_stored_figures_that_ones_own_replace() -> None:
     assert "Stored: " in session._pages["attention"].status.text
     assert f"on {wins.wins[0][1]} of 72 heads" in session._pages["attention"].wins_text.text
     session.state.page = "speed"
-    assert list(session._pages["speed"].bars.data["name"]) == list(stored_timings()[2])
+    assert list(session._pages["speed"].bars.data["name"]) == list(stored_speed().timings)
     assert "Stored: " in session._pages["speed"].status.text
     session.close()

@@ -10,12 +10,12 @@ from numpy.testing import assert_allclose
 import quantlab as ql
 from quantlab.dashboard.app import Session
 from quantlab.dashboard.pages.error import ErrorPage, equal_levels
-from quantlab.dashboard.pages.speed import Timing
 from quantlab.dashboard.parts.wording import compared
 from quantlab.dashboard.state import ATTENTION, DashboardState
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, look
 from quantlab.dashboard.work.measurements import Point, Update
+from quantlab.dashboard.work.speed import Comparison, Timing
 from quantlab.experiments.attention import AttentionTable
 from quantlab.formats import FORMATS
 from tests.dashboard.waiting import until
@@ -87,13 +87,14 @@ def test_wins_have_no_entry_against_themselves() -> None:
 def test_speed_opens_with_its_choices_and_tells_the_rate() -> None:
     session = Session({"page": "speed"})
     page = session._pages["speed"]
-    assert page.size.options == [256, 512, 1024, 2048]
     assert page.bits.options == [2, 4, 8]
-    assert (page.size.value, page.bits.value) == (1024, 4)
+    assert (page.m.value, page.k.value, page.n.value, page.bits.value) == (1024, 1024, 1024, 4)
     assert page.stop.disabled
     assert not page.run.disabled
-    page._show(1000, 4, {"numpy fp32": Timing(0.02, 1.0, 3), "from codes": Timing(0.01, 2.0, 3)})
-    assert "<td>10 ms</td><td>200 Gop/s</td><td>2.00 ×</td>" in page.table.text
+    slow, fast = Timing(0.02, 1.0, 3), Timing(0.01, 2.0, 3, 1e6, 0.0123)
+    page._show(Comparison(1000, 1000, 1000, 4, {"numpy fp32": slow, "from codes": fast}))
+    assert "At 1,000³" in page.sentence.text
+    assert "<td>10 ms</td><td>12.3 ms</td><td>200 Gop/s</td><td>2.00 ×</td>" in page.table.text
     session.close()
 
 

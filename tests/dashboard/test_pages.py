@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,16 @@ import quantlab as ql
 from quantlab.dashboard.app import Session
 from quantlab.dashboard.pages.attention import _RIVALS, _wins
 from quantlab.dashboard.pages.data import ONE
-from quantlab.dashboard.pages.speed import Timing, compare
 from quantlab.dashboard.parts.wording import compared, two_digits
 from quantlab.dashboard.state import ATTENTION
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, report_csv
+from quantlab.dashboard.work.speed import Comparison, Timing, compare
 from quantlab.data import load_attention
 from quantlab.experiments.attention import AttentionTable, attention_errors
 from quantlab.experiments.ladder import RUNGS, head_ladder
 from quantlab.formats import FORMATS, GROUP_FORMATS
+from quantlab.gemm import cost
 from tests.dashboard.test_uploads import npy, npz
 from tests.dashboard.waiting import until
 
@@ -327,33 +329,86 @@ def test_the_ladder_of_a_head_follows_head_and_bits() -> None:
     session.close()
 
 
+@pytest.fixture
+def quick_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs fitted to nothing: what a prediction says is tested with the model."""
+    monkeypatch.setattr(cost, "peaks", lambda: cost.Peaks(1e10, 1e12, 5e11, 2e11))
+    monkeypatch.setattr(cost, "_coefficients", lambda *kind: np.full(len(cost.WORK), 1e-12))
+
+
+@pytest.mark.usefixtures("quick_costs")
 def test_speed_compares_the_same_product_and_stops() -> None:
-    found = compare(256, 4, "cpu", Task(print))
-    assert set(found) == {"numpy fp32", "from codes", "from float32"}
-    assert found["numpy fp32"].ratio == 1
-    assert all(t.seconds > 0 and t.rounds >= 1 for t in found.values())
+    found = compare(16, 256, 200, 4, "cpu", Task(print))
+    assert isinstance(found, Comparison)
+    names = ["from codes", "from codes, B prepared", "float A by codes", "from float32"]
+    assert list(found.timings) == ["numpy fp32", *names]
+    assert found.timings["numpy fp32"].ratio == 1
+    assert all(t.seconds > 0 and t.rounds >= 1 for t in found.timings.values())
+    assert {n for n, t in found.timings.items() if t.predicted} == set(names[:3])
+    assert found.timings["numpy fp32"].bytes == 4 * (16 * 256 + 256 * 200 + 16 * 200)
+    assert found.roofs == {"copy": 1e10, "int8": 1e12, "fp32": 2e11}
     stopped = Task(print)
     stopped.cancelled = True
-    assert compare(256, 4, "cpu", stopped) == "Stopped."
+    assert compare(256, 256, 256, 4, "cpu", stopped) == "Stopped."
 
 
 def test_speed_tells_of_the_coded_product_even_where_it_is_slower() -> None:
     session = Session({"page": "speed"})
     page = session._pages["speed"]
-    page._show(256, 2, {"numpy fp32": Timing(0.1, 1.0, 3), "from codes": Timing(0.2, 0.5, 3)})
+    timings = {"numpy fp32": Timing(0.1, 1.0, 3), "from codes": Timing(0.2, 0.5, 3)}
+    page._show(Comparison(256, 100, 3000, 2, timings))
+    assert "At 256 × 100 × 3,000 and 2 bits" in page.sentence.text
     assert "product from codes takes <b>200 ms</b>, 0.5 times as fast" in page.sentence.text
     session.close()
 
 
+def test_speed_places_products_under_the_machines_limits() -> None:
+    session = Session({"page": "speed"})
+    page = session._pages["speed"]
+    stored = len(page.products.data["name"])
+    assert stored >= 40
+    timings = {
+        "numpy fp32": Timing(4e-3, 1.0, 3, bytes=3e6),
+        "from codes": Timing(1e-3, 4.0, 3, bytes=1e6, predicted=9e-4),
+    }
+    page._show(Comparison(500, 1000, 400, 4, timings, {"copy": 2e9, "int8": 1e12, "fp32": 2e11}))
+    assert list(page.dots.data["x"]) == pytest.approx([4e8 / 3e6, 400])
+    assert list(page.dots.data["y"]) == pytest.approx([100, 400])
+    assert page.dots.data["predicted"][1] == pytest.approx(4e8 / 9e-4 / 1e9)
+    # the ridge: where the copy's rate reaches the peak
+    assert page.roofs["int8"].data["x"][1] == pytest.approx(500)
+    assert page.roofs["int8"].data["y"] == pytest.approx([0.2, 1000, 1000])
+    assert "<b>memory</b> bounds it; it runs at 50% of that limit" in page.roof_text.text
+    assert page.products.data["name"][stored:] == ["from codes, 500 × 1,000 × 400"]
+    assert page.products.data["measured"][-1] == pytest.approx(1.0)
+    session.close()
+
+
+@pytest.mark.usefixtures("quick_costs")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_speed_shows_a_row_for_each_product(theme: str) -> None:
     session = Session({"page": "speed", "theme": theme})
     page = session._pages["speed"]
-    page.size.value = 256
+    page.m.value, page.k.value, page.n.value = 256, 128, 64
     page._run()
-    page.size.value, page.bits.value = 512, 8
+    page.m.value, page.bits.value = 512, 8
     # what was measured, not what is chosen now, nor the stored figures
-    until(lambda: "At 256³ and 4 bits" in page.sentence.text)
-    assert page.table.text.count("data-ratio") == 3
+    until(lambda: "At 256 × 128 × 64 and 4 bits" in page.sentence.text)
+    assert page.table.text.count("data-ratio") == 4
     assert "times as fast" in page.sentence.text
+    session.close()
+
+
+@pytest.mark.parametrize(("sizes", "said"), [
+    ((0, 8, 8), "whole numbers from 1 to 16,384"), ((None, 8, 8), "whole numbers from 1 to 16,384"),
+    ((16384, 16384, 16384), "at most 17,179,869,184 multiply-adds"),
+])  # fmt: skip
+def test_speed_refuses_sizes_that_would_take_too_long(sizes: tuple, said: str) -> None:
+    session = Session({"page": "speed"})
+    page = session._pages["speed"]
+    # as a browser's message may, past the widget's own bounds
+    page.m, page.k, page.n = (SimpleNamespace(value=size) for size in sizes)
+    page._run()
+    assert said in page.status.text
+    assert not page.run.disabled
     session.close()
