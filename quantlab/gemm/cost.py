@@ -33,12 +33,11 @@ from quantlab import _threads
 from quantlab._jit import kernel
 from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix
-from quantlab.gemm import cpu, grouped, lanes, matmul, vector
+from quantlab.gemm import cpu, grouped, lanes, vector
 from quantlab.gemm.dispatch import FUSED_ROWS
-from quantlab.gemm.layouts import Layout, Product
+from quantlab.gemm.layouts import WORK, Cost, Layout, Product
+from quantlab.gemm.multiply import matmul
 from quantlab.gemm.vector import tile_dot
-
-WORK = ("call", "decode A", "decode B", "edges", "multiply", "write C", "add groups", "memory")
 
 # Sizes that costs are fitted to: rows that fill a tile and rows that do not, thin and square.
 _PROBES = (
@@ -52,44 +51,6 @@ _PROBES = (
 _CACHED = 1 << 23  # bytes that stay near between two products
 _COPIED = 1 << 26  # bytes, beyond every cache
 _ROUNDS, _BATCH = 5, 2e-3  # the median of so many measurements of so many seconds
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Predicted time of a product on this machine, and its place on the roofline.
-
-    Attributes
-    ----------
-    parts : dict
-        Seconds by kind of work, see `WORK`.
-    memory, arithmetic : float
-        Least seconds that bytes and that operations take.
-    """
-
-    parts: dict[str, float]
-    memory: float
-    arithmetic: float
-
-    @property
-    def seconds(self) -> float:
-        return sum(self.parts.values())
-
-    @property
-    def limit(self) -> float:
-        """Least seconds: the larger of `memory` and `arithmetic`."""
-        return max(self.memory, self.arithmetic)
-
-    @property
-    def bound(self) -> str:
-        """ "memory" or "arithmetic"; "call" where the call itself takes most of the time."""
-        if self.parts["call"] > self.seconds / 2:
-            return "call"
-        return "memory" if self.memory > self.arithmetic else "arithmetic"
-
-    @property
-    def share(self) -> float:
-        """limit / seconds."""
-        return self.limit / self.seconds
 
 
 @dataclass(frozen=True)

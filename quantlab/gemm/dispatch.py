@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from quantlab import _display
 from quantlab.codes import CodedMatrix
-from quantlab.gemm.layouts import Product
+from quantlab.gemm.layouts import Cost, Product
 
 if TYPE_CHECKING:
-    from quantlab.gemm.cost import Cost
     from quantlab.gemm.grid import Snapped
 
 ROUTES = ("int8", "int16", "grouped", "fused", "fp32")
@@ -27,6 +27,14 @@ TOLERANCE = 0.01
 # Largest integers of the routes' grids. int8: both operands are bytes, and k <= 133,000 products
 # of 127 x 127 fit an int32. int16: 128 products of 4095 x 4095 do, then they move to float64.
 GRID_LIMITS = {"int8": 127, "int16": 4095}
+
+_PREDICT: list[Callable[[Product], Cost]] = []
+
+
+def predicts(function: Callable[[Product], Cost]) -> Callable[[Product], Cost]:
+    """Mark the function behind `Plan.cost`, which multiplies and so comes after this module."""
+    _PREDICT[:] = [function]
+    return function
 
 
 @dataclass(frozen=True)
@@ -68,11 +76,9 @@ class Plan:
 
         The first question about a kind of product measures a few of them, some tenths of a second.
         """
-        from quantlab.gemm.cost import cost  # here: it measures, and imports numba
-
         if self.product is None:
             raise ValueError("a plan that `plan(a, b)` made knows its product; this one has none")
-        return cost(self.product)
+        return _PREDICT[0](self.product)
 
     def _repr_html_(self) -> str:
         names = ("route", "reason", "extra_nmse", "coding_nmse", "share")

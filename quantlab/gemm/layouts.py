@@ -1,4 +1,4 @@
-"""What a product's time depends on: its route, its size, and how the operands are held."""
+"""What a product's time depends on, route, size and how operands are held, and what it comes to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantlab.codes import CodedMatrix
+
+#: Kinds of work in a product.
+WORK = ("call", "decode A", "decode B", "edges", "multiply", "write C", "add groups", "memory")
 
 
 @dataclass(frozen=True)
@@ -72,3 +75,41 @@ class Product:
     def operations(self) -> int:
         """2 m k n: multiplications and additions."""
         return 2 * self.m * self.k * self.n
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predicted time of a product on this machine, and its place on the roofline.
+
+    Attributes
+    ----------
+    parts : dict
+        Seconds by kind of work, see `WORK`.
+    memory, arithmetic : float
+        Least seconds that bytes and that operations take.
+    """
+
+    parts: dict[str, float]
+    memory: float
+    arithmetic: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.parts.values())
+
+    @property
+    def limit(self) -> float:
+        """Least seconds: the larger of `memory` and `arithmetic`."""
+        return max(self.memory, self.arithmetic)
+
+    @property
+    def bound(self) -> str:
+        """ "memory" or "arithmetic"; "call" where the call itself takes most of the time."""
+        if self.parts["call"] > self.seconds / 2:
+            return "call"
+        return "memory" if self.memory > self.arithmetic else "arithmetic"
+
+    @property
+    def share(self) -> float:
+        """limit / seconds."""
+        return self.limit / self.seconds
