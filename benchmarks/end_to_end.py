@@ -59,8 +59,8 @@ def measured(part: str, bits: Sequence[int], quick: bool) -> dict[str, Any]:
         rows, table = allocation_rows(model, own, *how, progress=_say)
         found: dict[str, Any] = {"allocation": rows, "products": table}
     else:
-        rows, heads = model_rows(model, texts, (4,) if quick else bits, PARTS[part], _say)
-        found = {"rows": rows, "heads": heads}
+        rows, _ = model_rows(model, texts, (4,) if quick else bits, PARTS[part], _say)
+        found = {"rows": rows}
     spent = (round(time.perf_counter() - start), round(time.process_time() - processor))
     name = part if part == ALLOCATION else f"{part} at {', '.join(map(str, bits))} bits"
     return {**about, **found, "seconds": {name: spent}}
@@ -76,12 +76,6 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         order = ("float", *MODEL_DESIGNS)
         both["rows"] = sorted(rows, key=lambda r: (-(r["bits"] == 32), r["bits"],
                                                    order.index(r["design"])))  # fmt: skip
-        place = ("bits", "layer", "head")
-        heads = {tuple(h[n] for n in place): h for h in old.get("heads", [])}
-        for own in new["heads"]:
-            key = tuple(own[n] for n in place)
-            heads[key] = heads.get(key, {}) | own
-        both["heads"] = [heads[key] for key in sorted(heads)]
         both["agreement"] = agreement(both["rows"])
     return both
 
@@ -112,7 +106,8 @@ def markdown(found: dict[str, Any]) -> str:
                    "embedding", "loss_more", "found"),
         ),
         "", "![nmse of the products against the embeddings' error](end_to_end.png)", "",
-        "Kendall's tau between the designs' order by nmse and by the embeddings' error:", "",
+        "Kendall's tau between the designs' order by the embeddings' error and by nmse: of all "
+        "products (tau), and of each kind:", "",
         *_table(found["agreement"]),
     ]  # fmt: skip
     if "allocation" in found:

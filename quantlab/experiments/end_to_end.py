@@ -182,16 +182,22 @@ def model_rows(
 
 
 def agreement(rows: Sequence[Row]) -> list[Row]:
-    """Kendall's tau between designs' ranks by nmse and by embedding error, at each size and all."""
+    """Kendall's tau of designs' ranks by embedding error and by nmse, at each size and over all.
+
+    tau: by the nmse of all products; linear, logits, values: by that of each kind.
+    """
     from scipy.stats import kendalltau
 
     coded = [row for row in rows if "nmse" in row]
-    table = []
+    table: list[Row] = []
     for bits in (*dict.fromkeys(row["bits"] for row in coded), "all"):
         own = [row for row in coded if bits in (row["bits"], "all")]
         if len(own) > 1:
-            found = kendalltau([r["nmse"] for r in own], [r["embedding"] for r in own])
-            table.append({"bits": bits, "designs": len(own), "tau": float(found.statistic)})
+            error = [row["embedding"] for row in own]
+            table.append({"bits": bits, "designs": len(own), **{
+                name: float(kendalltau([row[by] for row in own], error).statistic)
+                for name, by in (("tau", "nmse"), *zip(KINDS, KINDS, strict=True))
+            }})  # fmt: skip
     return table
 
 
