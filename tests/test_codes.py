@@ -18,7 +18,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
+from quantlab._llvm import host_features
 from quantlab.codes import CodedMatrix, search
+from quantlab.codes.halves import widened
 from quantlab.codes.thresholds import finder
 
 
@@ -112,6 +114,24 @@ def test_encode_of_integers_and_torch() -> None:
         tensor = matrix.to(dtype)
         assert_array_equal(ql.encode(tensor, cb).codes, naive(cb, tensor.double().numpy()))
         assert_array_equal(ql.encode(tensor.T, cb).codes, naive(cb, tensor.double().numpy()).T)
+
+
+def test_every_float16_and_bfloat16_is_widened_exactly() -> None:
+    import torch
+
+    patterns = np.arange(1 << 16, dtype=np.uint16)
+    halves = patterns.view(np.float16)
+    for size in (1 << 16, 35, 16, 1):  # 16 at once, and what is left
+        wide = widened(halves[-size:])
+        if "f16c" in host_features():
+            assert_array_equal(wide, halves[-size:].astype(np.float32))
+        else:
+            assert wide is None
+    brain = torch.from_numpy(patterns.view(np.int16)).view(torch.bfloat16)
+    assert_array_equal(widened(brain), brain.float().numpy())
+    assert_array_equal(widened(brain.reshape(256, 256).T), brain.reshape(256, 256).T.float())
+    for other in (halves.astype(">f2"), halves.astype(np.float32), brain.float()):
+        assert widened(other) is None
 
 
 def test_ties_go_to_the_lower_cell() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -100,7 +102,7 @@ def encode(
 
     def encode_rows(span: tuple[int, int]) -> None:
         block = source[span[0] : span[1]]
-        values = block if direct else np.ascontiguousarray(converted(block, exact))
+        values = block if direct else _exactly(block, exact)
         flat = values.reshape(-1)
         target = out[span[0] : span[1]]
         codes = target.reshape(-1) if bits == 8 else np.empty(flat.size, np.uint8)
@@ -123,3 +125,11 @@ def encode(
         i, j = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(f"matrix must be finite; matrix[{start + i}, {j}] = {values[i, j]}")
     return CodedMatrix._trusted(out, bits, (rows, columns), codebook)
+
+
+def _exactly(block: Any, kind: np.dtype) -> NDArray:
+    """The block's entries as float32 or float64, row-major."""
+    from quantlab.codes.halves import widened  # here: it imports numba
+
+    wide = widened(block) if kind == np.float32 else None
+    return np.ascontiguousarray(converted(block, kind)) if wide is None else wide

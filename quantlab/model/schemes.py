@@ -11,9 +11,9 @@ from quantlab.design.empirical import at_least_two, bandwidth
 from quantlab.design.weighted_kmeans import weighted_kmeans
 from quantlab.model.operands import Operands
 from quantlab.pairs import EmpiricalPair
+from quantlab.scheme.calibration import Calibration, Parts
 from quantlab.scheme.coder import Coder
 from quantlab.scheme.fitting import fit
-from quantlab.scheme.calibration import Calibration, Parts
 
 _DIAGONAL = Parts("diagonal", "allocated", "nearest", "fixed", "shape", 1.0)
 _BALANCED = Parts("balanced", "equal", "feedback", "fixed", "matrix", 1.0)
