@@ -22,6 +22,7 @@ from panel.util import edit_readonly
 
 from . import browser
 from .pages import Page
+from .parts import glossary
 from .parts.connection import Connection
 from .parts.controls import OWN_CONTROLS, Controls
 from .parts.layout import CSS, text
@@ -45,10 +46,12 @@ for (const kind of ["keydown", "keyup"])
 #: Layouts that are local; pictures read by pointer or keys, and what is dragged in them; files that
 #: are dropped; keys for a lecture.
 _SCRIPTS = ("layout.js", "pointer.js", "drop.js", "keys.js")
+#: What a word means, and why a number is so.
+_WORDS = glossary.script() + browser.read("glossary.js")
 #: Pages that are not open keep their layout and cost nothing; the first one fits a wide window.
 _SLOTS = """
 .away { content-visibility: hidden; visibility: hidden; height: 0 !important; overflow: hidden; }
-@media (min-width: 1101px) {
+@container (min-width: 1101px) {
   .density:not(.away) { flex: 1 0 auto; }
 }
 """
@@ -59,7 +62,7 @@ if (slots[name].children.length) {
   for (const [key, slot] of Object.entries(slots))
     view(slot)?.el.classList.toggle("away", key !== name);
   view(page)?.el.classList.toggle("alone", alone.includes(name));
-  view(page)?.el.classList.toggle("wall", name === "density");
+  view(page)?.el.classList.toggle("wall", wall && name === "density");
 }
 """
 #: Seconds after a change until it is looked whether all of it has been sent.
@@ -100,6 +103,7 @@ class Session:
         self._loop = _running_loop()
         self._endings: list[Callable[[], None]] = []
         self._closed = False
+        self._embedded = False  # in a document of others, whose window is not the page's
         if self._document is not None:
             self._document.on_session_destroyed(lambda _: self.close())
         self.background = Background(self.deliver)
@@ -146,11 +150,29 @@ class Session:
         )  # fmt: skip
         self._page = page
         self.tabs.jscallback(
-            args={"names": list(PAGES), "alone": OWN_CONTROLS, "page": page, **self._slots},
+            args={
+                "names": list(PAGES),
+                "alone": OWN_CONTROLS,
+                "page": page,
+                "wall": not self._embedded,
+                **self._slots,
+            },
             active=_OPEN % ", ".join(PAGES),
         )
         self.on_end(lambda: _forget_callbacks(page))
         return page
+
+    def embedded(self) -> pn.viewable.Viewable:
+        """All of it inside another document, as in a notebook: its theme is the host's."""
+        self._embedded = True
+        themed = pmui.Column(
+            framed(self.page()), theme_config=THEME, sizing_mode="stretch_width", margin=0
+        )
+        themed.param.watch(
+            lambda event: setattr(self.state, "theme", "dark" if event.new else "light"),
+            "dark_theme",
+        )
+        return pn.Column(themed, Reading(), sizing_mode="stretch_width", margin=0)
 
     def arrive(self, query: Mapping[str, str]) -> None:
         """Take a link on a page that was made before its visitor came; the document is locked."""
@@ -264,7 +286,8 @@ class Session:
     def _classes(self) -> list[str]:
         classes = {
             "dark": self.state.theme == "dark", "alone": self.state.page in OWN_CONTROLS,
-            "wall": self.state.page == "density",
+            "wall": self.state.page == "density" and not self._embedded,
+            "embedded": self._embedded,
         }  # fmt: skip
         return ["page", *(name for name, holds in classes.items() if holds)]
 
@@ -275,7 +298,7 @@ class Session:
 
 @cache
 def _scripts() -> str:
-    return "".join("{" + browser.read(name) + "}" for name in _SCRIPTS)
+    return "".join("{" + code + "}" for code in (*map(browser.read, _SCRIPTS), _WORDS))
 
 
 def _forget_callbacks(page: pn.viewable.Viewable) -> None:
@@ -301,6 +324,23 @@ def arrive(document: Document, query: Mapping[str, str]) -> None:
         _SESSIONS[id(document)].arrive(query)
 
 
+def framed(page: pn.viewable.Viewable) -> pn.Column:
+    """The box whose width lays the page out."""
+    return pn.Column(
+        page, css_classes=["frame"], stylesheets=[CSS], sizing_mode="stretch_width", margin=0
+    )
+
+
+class Reading(pn.custom.JSComponent):
+    """What a page's pictures and words answer, in a document that does not load it by itself."""
+
+    _esm = (
+        "export function render({el}) {" + browser.read("embedded.js")
+        + "if (window.quantlab_reads) return; window.quantlab_reads = true;"
+        + "{" + browser.read("pointer.js") + "}{" + _WORDS + "}{" + browser.read("keys.js") + "}}"
+    )  # fmt: skip
+
+
 def _document() -> pmui.Page:
     query = {k: v[0].decode(errors="replace") for k, v in pn.state.session_args.items() if v}
     session = Session(query)
@@ -311,8 +351,9 @@ def _document() -> pmui.Page:
         pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=_KEYS + _scripts()))
         pn.state.curdoc.js_on_event(DocumentReady, session.connection.script())
     page = pmui.Page(
-        title=TITLE, main=[session.page()], dark_theme=state.theme == "dark", busy_indicator=None,
-        sidebar_variant="temporary", sidebar_open=False, theme_config=THEME, sx=PAGE_STYLE,
+        title=TITLE, main=[framed(session.page())], dark_theme=state.theme == "dark",
+        busy_indicator=None, sidebar_variant="temporary", sidebar_open=False, theme_config=THEME,
+        sx=PAGE_STYLE,
     )  # fmt: skip
     _leave_busy(page)
     page.param.watch(

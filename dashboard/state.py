@@ -321,6 +321,19 @@ class DashboardState(param.Parameterized):
         kept.designs = self.designs
         return kept.request()
 
+    def head_request(self) -> Request:
+        """What the Attention page shows, whatever the other pages' input is."""
+        pair = attention(self.layer, self.head).pair
+        rho = round(pair.gaussian().rho, 4)
+        problem = Problem(ATTENTION, rho, pair.inner_dim, 0, self.layer, self.head)
+        return Request(problem, self.k_x, self.k_y, self.chosen_designs())
+
+    def kept_head_request(self) -> Request | None:
+        """The kept setting's head, with the present choice of designs; None where none is kept."""
+        if not self.keep:
+            return None
+        return replace(_kept_state(self.keep).head_request(), designs=self.chosen_designs())
+
     def _changed(self, **values: Any) -> dict[str, str]:
         present = {name: getattr(self, name) for name in CONTROLS} | values
         if self.given:  # the matrices' own

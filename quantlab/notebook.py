@@ -38,7 +38,7 @@ def show_page(page: str = "density", **controls: Any) -> Any:
     from quantlab.dashboard.app import Session
     from quantlab.dashboard.state import checked
 
-    return Session(**checked({"page": page, **controls})).page()
+    return Session(**checked({"page": page, **controls})).embedded()
 
 
 def proxied_server() -> dict[str, Any]:

@@ -45,7 +45,7 @@ function* controls(within) {
 }
 function off(away) {
   for (const element of controls(document.body)) {
-    const own = element.matches("[type=range], [data-save]") || element.closest("#connection") || /^(Play|Pause)/.test(element.textContent);
+    const own = element.matches("[type=range], [data-save], [data-menu]") || element.closest("#connection") || /^(Play|Pause)/.test(element.textContent);
     if (own) continue;
     element.toggleAttribute("inert", away);
     if (!element.matches("input")) element.style.opacity = away ? 0.4 : ""; // those are drawn by others

@@ -1,6 +1,7 @@
 // Keys for a lecture: F fills the screen with the card under the pointer or the focus (Escape ends it), K keeps
 // the present setting and X lets it go, N and P (Page down and up) go to the tour's next and previous stop.
-const keys = Bokeh.documents[0].get_model_by_name("keys");
+// Inside another document, as in a notebook, keys are that document's: only a card's button fills the screen.
+const keys = document.getElementById("jupyter-config-data") ? null : Bokeh.documents[0].get_model_by_name("keys");
 const LARGER = 1.6, TYPED = "input:not([type=checkbox], [type=range], [type=radio]), textarea, select, [contenteditable], [role=combobox], [role=listbox], [role=option], [role=menuitem]";
 const MOVED = "[role=slider], [type=range], [role=tab], [role=radio], .bk-Figure, .scroll";
 const card_of = (event) => event.composedPath().find((element) => element.classList?.contains("panel") && element.matches?.(".computed, .drawn"));
@@ -32,7 +33,7 @@ document.addEventListener("click", (event) => {
 });
 
 const said = {k: "keep", x: "clear", n: "next", p: "back", PageDown: "next", PageUp: "back"};
-document.addEventListener("keydown", (event) => {
+if (keys) document.addEventListener("keydown", (event) => {
   const path = event.composedPath().filter((element) => element.matches), at = path[0];
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.defaultPrevented) return;
   if (event.key === "Enter" && path.some((element) => element.matches(".stop"))) setTimeout(() => at.blur()); // a guess is given

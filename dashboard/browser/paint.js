@@ -34,12 +34,12 @@ const peak = closed ? found[found.length - 1].toFixed(2) : "";
 // words and the other pictures may follow a frame later: the density's is the one that the hand follows
 requestAnimationFrame(() => {
   density_text.text = texts[0] ?? (split
-    ? `<b>Two peaks, at u = ±${peak}.</b> Past |ρ| = 1/√3 ≈ 0.577 an error on a large entry meets a large partner, and the finest cells move outwards.`
-    : `<b>One peak, at u = 0.</b> Up to |ρ| = 1/√3 ≈ 0.577 the finest cells stay at zero, where most entries are.`);
+    ? `<b>Two peaks, at u = ±${peak}.</b> Past <span class="one">|ρ| = 1/√3 ≈ 0.577</span> an error on a large entry meets a large partner, and the finest cells move outwards.`
+    : `<b>One peak, at u = 0.</b> Up to <span class="one">|ρ| = 1/√3 ≈ 0.577</span> the finest cells stay at zero, where most entries are.`);
   branches.data = {u: found, rho: found.map(() => rho)};
   branch_text.text = texts[1] ?? (split
-    ? `ρ = ${signed(rho)}: the peak <b>has split</b>, u = ±√(3 − 1/ρ²) = ±${peak}.`
-    : `ρ = ${signed(rho)}: <b>one peak</b>. It splits where |ρ| passes 1/√3 ≈ 0.577.`);
+    ? `ρ = ${signed(rho)}: the peak <b>has split</b>, ${peaks_formula} = ±${peak}.`
+    : `ρ = ${signed(rho)}: <b>one peak</b>. It splits where <span class="one">|ρ| passes 1/√3 ≈ 0.577</span>.`);
   // 1/K_X^2 + 1/K_Y^2 counts like 2/K^2
   here.location = Math.sqrt(2 / (1 / k_x ** 2 + 1 / k_y ** 2));
   const at_one = gaussian ? quantlab.asymptoteAtOne(rho, inner_dim, feedback) : NaN;

@@ -87,8 +87,10 @@ function row(view, renderer, place) {
       const [image] = source.data[glyph.image.field] ?? [];
       if (!image) return null;
       const rows = image.shape?.[0] ?? image.length, columns = image.shape?.[1] ?? image[0].length;
-      const share = (v, range) => (v - Math.min(range.start, range.end)) / Math.abs(range.end - range.start);
-      const i = Math.floor(rows * share(y, view.model.y_range)), j = Math.floor(columns * share(x, view.model.x_range));
+      const of = ({field, value}) => (field === undefined ? value : source.data[field][0]);
+      const share = (v, start, size) => (v - of(glyph[start])) / of(glyph[size]);
+      const i = Math.floor(rows * share(y, "y", "dh")), j = Math.floor(columns * share(x, "x", "dw"));
+      if (i < 0 || i >= rows || j < 0 || j >= columns) return null;
       const value = image.shape ? image[i * columns + j] : image[i]?.[j];
       return fill(template, {row: i, column: j, value});
     }
@@ -157,12 +159,14 @@ function show(view, place, aloud) {
 }
 
 // what is dragged: a control's slider follows, as if it were moved itself
-const sliders = new Map();
-function slider(name) {
-  let model = sliders.get(name);
+const sliders = new WeakMap();
+function slider(page, name) {
+  if (!sliders.has(page)) sliders.set(page, new Map());
+  const known = sliders.get(page);
+  let model = known.get(name);
   if (!model?.document) {
-    model = [...Bokeh.documents[0]._all_models.values()].find((candidate) => candidate.tags?.[0] === name && candidate.data);
-    sliders.set(name, model);
+    model = [...page._all_models.values()].find((candidate) => candidate.tags?.[0] === name && candidate.data);
+    known.set(name, model);
   }
   return model && model.visible && !model.data.disabled ? model.data : null;
 }
@@ -176,7 +180,7 @@ function set(data, x) {
   }
 }
 function gripped(view, place) {
-  const data = view.model.tags[0].drag && slider(view.model.tags[0].drag);
+  const data = view.model.tags[0].drag && slider(view.model.document, view.model.tags[0].drag);
   if (!data) return null;
   const mark = view.model.center.find((item) => item.type === "Span" && item.name?.startsWith("here"))?.location ?? value_of(data);
   return Math.abs(view.frame.x_scale.compute(mark) - place.sx) < GRIP ? data : null;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache, partial
 from html import escape
 from typing import Any
@@ -23,7 +22,7 @@ from ..given import attention
 from ..parts.layout import CSS, card, grid, scrolling, text
 from ..parts.theme import INK, plain_figure, ticks
 from ..parts.wording import decimal, scientific
-from ..state import ATTENTION, DESIGN_LABELS, Problem, Request
+from ..state import ATTENTION, DESIGN_LABELS, Request
 from ..work.background import Task
 from ..work.measurements import codebooks, most_levels
 from ..work.stored import Wins, provenance, stored_wins
@@ -31,6 +30,7 @@ from . import Session
 from .ladder import Ladder, climb
 
 _LAYERS, _HEADS = 6, 12
+_SIDE, _BETWEEN = 48, 4  # queries and keys drawn; keys between a picture and the kept one
 #: On a phone the numbers of the map are small, so that they stay apart.
 _FIT = "labels.glyph.text_font_size = cb_obj.inner_width < 360 ? '8px' : '11px';"
 _NAMES = {
@@ -60,7 +60,14 @@ class AttentionPage:
         )
         self.chosen = ColumnDataSource({"layer": [], "head": []}, name="chosen_head")
         self.map_text, self.logit_text = text("", "sentence"), text("", "sentence", "logit_text")
-        self.logits = [ColumnDataSource({"logits": []}, name=f"logits_{i}") for i in range(2)]
+        self.logits, self.kept_logits = (
+            [ColumnDataSource({"logits": []}, name=f"{name}_{i}") for i in range(2)]
+            for name in ("logits", "kept_logits")
+        )
+        self.logit_ranges = [Range1d(0, _SIDE) for _ in range(2)]
+        self.kept = ColumnDataSource({"layer": [], "head": []}, name="kept_head")
+        self._kept_asked: tuple[Request, int] | None = None
+        self._coded_words = self._kept_words = ""
         self.coded_text = text("", "sentence")
         self.mapper = LinearColorMapper(palette=RdBu11, low=-1, high=1)
         self.wins_text = text("Which design has the lower logit error, on how many heads?",
@@ -105,22 +112,68 @@ class AttentionPage:
             self._show_stored()
         layer, head = self.state.layer, self.state.head
         self.chosen.data = {"layer": [layer], "head": [head]}
-        rho = attention(layer, head).pair.gaussian().rho
+        request = self.state.head_request()
+        rho = request.problem.rho
         all_rho = np.array(self.map.data["rho"])
         self.map_text.text = (
             f"<b>Layer {layer}, head {head}: ρ = {decimal(rho, 3)}</b>; all heads lie between "
             f"{decimal(all_rho.min(), 2)} and {decimal(all_rho.max(), 2)}, all below 1/√3 in size. "
             "Choose another by a click, or by layer and head."
         )
-        request = self.state.request()
-        problem = Problem(ATTENTION, rho, attention(layer, head).pair.inner_dim, 0, layer, head)
-        request = replace(request, problem=problem, designs=self.state.chosen_designs())
         self.background.run("logits", partial(_logits, request),
                             partial(self._show_logits, request), self._failed)  # fmt: skip
         self._climb()
+        self._follow_kept()
+
+    def _follow_kept(self) -> None:
+        """The kept setting's head: its place, its rungs, its logits beside the present ones."""
+        kept = self.state.kept_head_request()
+        if self.state.heads and self.state.awaits_guess:
+            kept = None
+        asked = None if kept is None else (kept, int(self.bits.value))
+        if asked == self._kept_asked:
+            return
+        self._kept_asked = asked
+        self._show_kept(None, {})
+        self.background.cancel("kept head")
+        if kept is None:
+            self.kept.data = {"layer": [], "head": []}
+            self.ladder.keep({})
+            return
+        layer, head, bits = kept.problem.layer, kept.problem.head, self.bits.value
+        self.kept.data = {"layer": [layer], "head": [head]}
+
+        def job(task: Task) -> tuple:
+            return _logits(kept, task), climb(layer, head, bits, task)
+
+        def show(found: tuple) -> None:
+            self._show_kept(kept, found[0])
+            self.ladder.keep(found[1])
+
+        self.background.run("kept head", job, show, self._failed)
+
+    def _show_kept(self, kept: Request | None, found: dict[str, Any]) -> None:
+        """The kept head's logits to the right of the present ones; none where none is kept."""
+        for source, name in zip(self.kept_logits, ("exact", "coded"), strict=True):
+            image = found.get(name)
+            source.data = {"logits": [] if image is None else [image]}
+        for span in self.logit_ranges:
+            span.end = _SIDE if kept is None else 2 * _SIDE + _BETWEEN
+        self._kept_words = ""
+        if kept is not None:
+            self._kept_words = f" Right, kept: {kept.words}"
+            if found.get("nmse"):
+                best, nmse = found["design"], found["nmse"]
+                self._kept_words += f", {DESIGN_LABELS[best]} <b>{scientific(nmse[best])}</b>"
+            self._kept_words += "."
+        self._tell()
+
+    def _tell(self) -> None:
+        self.coded_text.text = self._coded_words + (self._kept_words if self._coded_words else "")
 
     def _other_bits(self) -> None:
         self._climb()
+        self._follow_kept()
         self._show_stored()
 
     def _climb(self) -> None:
@@ -173,22 +226,23 @@ class AttentionPage:
         best, nmse = found["design"], found["nmse"]
         if not nmse:
             chosen = "None of the chosen designs has so many levels." if request.designs else ""
-            self.coded_text.text = chosen or "Choose a design to compare."
-            return
+            self._coded_words = chosen or "Choose a design to compare."
+            return self._tell()
         if self.state.heads and self.state.awaits_guess:
-            self.coded_text.text = "Hidden until a guess is committed, under <b>Density</b>."
-            return
+            self._coded_words = "Hidden until a guess is committed, under <b>Density</b>."
+            return self._tell()
         worst = max(nmse, key=lambda name: nmse[name])
-        self.coded_text.text = (
+        self._coded_words = (
             f"<b>{DESIGN_LABELS[best]}, {request.levels}</b>, loses "
             f"<b>{scientific(nmse[best])}</b> of the logits’ energy"
         )
         if len(nmse) > 1:
-            self.coded_text.text += (
+            self._coded_words += (
                 ", the least of the designs chosen; "
                 f"{DESIGN_LABELS[worst]} {scientific(nmse[worst])}, the most"
             )
-        self.coded_text.text += "."
+        self._coded_words += "."
+        self._tell()
 
     def _count(self) -> None:
         self.count.disabled = True
@@ -250,6 +304,8 @@ class AttentionPage:
         plot.js_on_change("inner_width", CustomJS(args={"labels": labels}, code=_FIT))
         plot.rect("head", "layer", 0.96, 0.92, source=self.chosen, fill_color=None, line_color=INK,
                   line_width=3)  # fmt: skip
+        plot.rect("head", "layer", 0.96, 0.92, source=self.kept, fill_color=None, line_color=INK,
+                  line_width=2, line_dash="dotted")  # fmt: skip
         plot.add_tools(TapTool(renderers=[cells]))
         cells.nonselection_glyph = None
         ticks(plot.xaxis, range(_HEADS))
@@ -259,9 +315,12 @@ class AttentionPage:
 
     def _logit_figure(self, number: int, name: str) -> figure:
         plot = plain_figure(
-            "key", "query", height=290, x_range=Range1d(0, 48), y_range=Range1d(48, 0), name=name
-        )
-        plot.image("logits", 0, 0, 48, 48, source=self.logits[number], color_mapper=self.mapper)
+            "key", "query", height=290, x_range=self.logit_ranges[number],
+            y_range=Range1d(_SIDE, 0), name=name,
+        )  # fmt: skip
+        for source, left in ((self.logits, 0), (self.kept_logits, _SIDE + _BETWEEN)):
+            plot.image("logits", left, 0, _SIDE, _SIDE, source=source[number],
+                       color_mapper=self.mapper)  # fmt: skip
         ticks(plot.xaxis, [0, 16, 32, 48])
         ticks(plot.yaxis, [0, 16, 32, 48])
         plot.grid.visible = False

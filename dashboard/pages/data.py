@@ -25,6 +25,7 @@ from quantlab.report import ReportRow
 from ..limits import LIMITS, MEGABYTE
 from ..parts.first_column import FirstColumn
 from ..parts.gallery import OWN, TITLES, GalleryMap, trust
+from ..parts.glossary import term
 from ..parts.layout import CSS, card, entries, grid, scrolling, text
 from ..parts.theme import BLUE, MUTED, ORANGE, PDF, plain_figure, ticks
 from ..parts.upload_input import UploadInput
@@ -383,9 +384,10 @@ class DataPage:
         self.table.text = scrolling(
             "Report of the designs",
             "<table><thead><tr><th scope='col'>design</th><th scope='col'>K</th>"
-            "<th scope='col'>bits</th>"
-            "<th scope='col'>nmse</th><th scope='col'>with gain</th>"
-            f"<th scope='col'>over the best</th></tr></thead><tbody>{rows}</tbody></table>",
+            f"<th scope='col'>bits</th><th scope='col'>{term('nmse')}</th>"
+            f"<th scope='col'>{term('gain', 'with gain')}</th>"
+            f"<th scope='col'>{term('decibel', 'over the best')}</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>",
         )
 
     def _codes(self, which: int, answer: Answer) -> bytes:

@@ -35,7 +35,7 @@ from ..parts.theme import (
     plain_figure,
     ticks,
 )  # fmt: skip
-from ..parts.wording import decimal
+from ..parts.wording import CRITICAL, decimal
 from ..state import (
     DESIGN_LABELS,
     GALLERY,
@@ -220,7 +220,7 @@ class DensityPage:
             second = "Not elliptical: the peaks sit <b>at both ends</b> for every ρ but 0."
         else:
             first += "Its peaks stand elsewhere than the Gaussian pair’s."
-            second = "It <b>still splits at |ρ| = 1/√3</b>, as for every elliptical law."
+            second = f"It <b>still splits at {CRITICAL}</b>, as for every elliptical law."
         return [first, second]
 
     def show_centers(self, points: dict[str, Point]) -> None:

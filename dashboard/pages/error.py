@@ -7,12 +7,14 @@ from html import escape
 
 import numpy as np
 import panel as pn
-from bokeh.models import ColumnDataSource, Range1d, Span
+from bokeh.models import ColumnDataSource, Div, Range1d, Span
 from bokeh.plotting import figure
 
 from quantlab import asymptotic_mse
 
 from ..given import Matrices
+from ..parts import formulas
+from ..parts.glossary import term
 from ..parts.guess import BASELINE, Guess
 from ..parts.layout import browser_source, card, css, entries, text
 from ..parts.theme import DESIGN_STYLES, GREY, INK, MUTED, plain_figure, ticks
@@ -30,7 +32,10 @@ from ..work.measurements import (
 
 #: Ends of the error axis; the browser raises the lower one to what the inner dimension needs.
 CEILING, FLOOR = 3.0, 1e-8
-_ALONE = '<td></td><th scope="col">‖C−Ĉ‖²/‖C‖²</th><th scope="col" class="change">vs plain</th>'
+_ALONE = (
+    f'<td></td><th scope="col">{term("nmse", formulas.NMSE)}</th>'
+    f'<th scope="col" class="change">{term("plain", "vs plain")}</th>'
+)
 _BESIDE = (
     '<th scope="col">kept</th><th scope="col">now</th><th scope="col" class="change">change</th>'
 )
@@ -71,7 +76,10 @@ class ErrorPage:
         self._kept: Request | None = None
         self._kept_points: dict[tuple[str, int, int], Point] = {}
         self._known: dict[tuple[str, int, int], tuple[Request, Point]] = {}
-        self._table = card("Measured at this setting", self.readout, self.status, area="readout")
+        self.why = Div(text="", visible=False, name="why")  # "DESIGN COUNT"; tags: words, COUNT
+        self._table = card(
+            "Measured at this setting", self.readout, self.status, self.why, area="readout"
+        )
         self.refresh()
 
     def cards(self) -> list[pn.viewable.Viewable]:
@@ -209,7 +217,7 @@ class ErrorPage:
             self.error_text.text = "Hidden until a guess is committed."
             return
         trials = next(iter(points.values())).trials
-        worst = max(point.high for point in points.values())
+        worst = max(point.high for point in points.values()) or 1.0
         baseline = points.get(BASELINE)
         kept = self._kept
         body = []
@@ -232,9 +240,9 @@ class ErrorPage:
                 f'<tr data-design="{name}" data-nmse="{point.nmse!r}" data-low="{point.low!r}" '
                 f'data-high="{point.high!r}">{label}'
                 + (
-                    _beside(point, self._kept_point(name))
+                    _beside(name, point, self._kept_point(name))
                     if kept
-                    else f'<td class="bars">{bar}</td><td>{scientific(point.nmse)}'
+                    else f'<td class="bars">{bar}</td><td>{_asked(name, point)}'
                     f'{_interval(point)}</td><td class="change">{change}</td>'
                 )
                 + "</tr>"
@@ -326,9 +334,18 @@ def equal_levels(k_x: int, k_y: int) -> float:
     return float(k_x if k_x == k_y else np.sqrt(2 / (1 / k_x**2 + 1 / k_y**2)))
 
 
-def _beside(now: Point, kept: Point | None) -> str:
+def _asked(design: str, point: Point) -> str:
+    """A design's error, which tells why it is so when it is pressed."""
+    return (
+        f'<button type="button" class="why" data-why="{design}" '
+        f'aria-label="Why is the error of {DESIGN_LABELS[design]} so?">'
+        f"{scientific(point.nmse)}</button>"
+    )
+
+
+def _beside(design: str, now: Point, kept: Point | None) -> str:
     """Cells with the kept setting's error, the present one, and how they differ."""
-    present = f"<td>{scientific(now.nmse)}</td>"
+    present = f"<td>{_asked(design, now)}</td>"
     if kept is None or not kept.nmse:
         return f'<td class="none">…</td>{present}<td></td>'
     share, low, high = change_interval(now, kept)

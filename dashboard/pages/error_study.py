@@ -16,13 +16,15 @@ from bokeh.plotting import figure
 from quantlab import asymptotic_mse, floor_nmse, measure_designs
 from quantlab.measure import MeasuredError
 
-from ..parts.layout import CSS, card, entries, grid, text
+from ..parts.glossary import term
+from ..parts.layout import CSS, card, css, entries, grid, scrolling, text
 from ..parts.theme import DESIGN_STYLES, INK, MUTED, plain_figure, ticks
 from ..parts.wording import power_of_ten, scientific
 from ..state import DESIGN_LABELS, Problem, Request
 from ..work.background import Task
 from ..work.error_study import (
     SIDE,
+    Split,
     exact,
     held_out,
     levels_shown,
@@ -35,6 +37,8 @@ from . import Session
 _BATCH = 20
 _TRIALS = {"40 trials": 40, "200 trials": 200, "1,000 trials": 1000}
 _LOW, _HIGH = 1e-8, 3.0
+_BETWEEN = 4  # entries between a picture and the kept one
+_FAR = 1e6  # inner dimensions that no product has
 _UNKNOWN = "Exact error of each design, a line; points are measured."
 _NO_EXACT = (
     "<b>With feedback no exact formula is known</b>: an entry is rounded by what the entries "
@@ -79,11 +83,18 @@ class ErrorStudyPage:
             for i in range(2)
         ]
         self.sides = Range1d(0, SIDE), Range1d(SIDE, 0)
+        self.kept_images = [
+            ColumnDataSource({"error": [], "x": [], "w": [], "h": []}, name=f"kept_image_{i}")
+            for i in range(2)
+        ]
         self.image_texts = [text("", "sentence") for _ in range(2)]
         self.exact_text, self.split_text = text("", "sentence"), text("", "sentence")
         self.status = text("", "status", "study_status")
         self.exact_text.name, self.split_text.name = "exact_text", "split_text"
         self.legend = text("", "legend")
+        self.parts = text("", "readout", "study_parts")
+        self._splits: dict[str, Split] = {}
+        self._kept_split: tuple[Request, dict[str, Split]] | None = None
         self.trials = pmui.Select(
             label="Trials", options=_TRIALS, value=200, size="small", width=150, margin=(4, 8, 4, 0)
         )
@@ -97,6 +108,9 @@ class ErrorStudyPage:
         self._rows: dict[str, list[tuple]] = {"exact": [], "split": []}
         self._kept: dict[str, list[tuple]] = {"exact": [], "split": []}
         self._kept_words = ""
+        self._kept_asked: tuple[Request | None, bool] | None = None
+        self._image_words, self._shape = ["", ""], (SIDE, SIDE)
+        self._kept_found: list[tuple[str, tuple[np.ndarray, float]]] = []
 
     def view(self) -> pn.viewable.Viewable:
         controls = pn.Column(
@@ -112,7 +126,7 @@ class ErrorStudyPage:
             card("Variance and bias against the inner dimension", self.split_text,
                  text(entries([(MUTED, "line", "variance"), (MUTED, "dashed", "bias"),
                                (MUTED, "dotted", "with the best gain")]), "legend"),
-                 self._split_figure()),
+                 self._split_figure(), self.parts),
             card("The error, entry by entry", self.image_texts[0],
                  self._image(0)),
             card("The same product, the best design", self.image_texts[1], self._image(1)),
@@ -135,8 +149,11 @@ class ErrorStudyPage:
         if reason:
             for name in ("exact", "split", "image"):
                 self.background.cancel(name)
+            self._kept_asked = None
+            self._show_kept_images({})
             for cell in (self.exact_text, self.split_text, *self.image_texts):
                 cell.text = reason
+            self.parts.text = ""
             for source in (self.curves, self.split, *self.images):
                 source.data = {c: [] for c in source.column_names}
             return
@@ -153,7 +170,8 @@ class ErrorStudyPage:
         if request.problem.fed_back or given:
             self.background.cancel("split")
             self.split_text.text = _GIVEN_SPLIT if given else _NO_SPLIT
-            self._rows["split"] = []
+            self.parts.text = ""
+            self._rows["split"], self._splits = [], {}
             self._draw("split")
         else:
             self.background.run("split", partial(_splits, request),
@@ -164,17 +182,24 @@ class ErrorStudyPage:
     def _follow_kept(self, gain: bool) -> None:
         """Curves of the kept setting, pale beside the present ones."""
         kept = self.state.kept_request()
+        if self._kept_asked == (kept, gain):
+            return
+        self._kept_asked = kept, gain
         self._kept, self._kept_words = {"exact": [], "split": []}, ""
+        self._kept_split = None
+        self._show_kept_images({})
+        self._write_parts()
         if kept is None or kept.problem.fed_back:
             self.background.cancel("kept")
             return
 
         def job(task: Task) -> tuple:
             quiet = Task(lambda _: None)  # all of it at once
-            return _exact_curves(kept, gain, quiet), _splits(kept, task)
+            return _exact_curves(kept, gain, quiet), _splits(kept, task), _images(kept, gain, task)
 
         def show(found: tuple) -> None:
-            (present, curves), splits = found
+            (present, curves), splits, images = found
+            self._show_kept_images(images)
             self._kept = {
                 "exact": [_pale(row) for row in _curve_rows(curves)],
                 "split": [_pale(row) for row in _split_rows(splits)],
@@ -185,6 +210,8 @@ class ErrorStudyPage:
                     f" Kept, {kept.words}: {DESIGN_LABELS[best]} {scientific(present[best])}."
                 )
             self._draw("exact", "split")
+            self._kept_split = kept, splits
+            self._write_parts()
             if self._kept_words not in self.exact_text.text:
                 self.exact_text.text += self._kept_words
 
@@ -225,47 +252,100 @@ class ErrorStudyPage:
         best = min(known, key=lambda name: known[name])
         worst = max(known, key=lambda name: known[name])
         how = "exactly" if request.problem.given is None else "measured on what was held out"
+        most = ""
+        if len(known) > 1:
+            alike = known[worst] <= (1 + 1e-9) * known[best]
+            most = f", the least; {DESIGN_LABELS[worst]} {scientific(known[worst])}, the most"
+            most = ", as every design here" if alike else most
         self.exact_text.text = (
             f"At {request.levels}{gain}, {how}: <b>{DESIGN_LABELS[best]} "
-            f"{scientific(known[best])}</b>, the least; {DESIGN_LABELS[worst]} "
-            f"{scientific(known[worst])}, the most.{self._kept_words}"
+            f"{scientific(known[best])}</b>{most}.{self._kept_words}"
         )
 
-    def _show_split(self, request: Request, found: dict[str, Any]) -> None:
-        takes = []
-        for name, s in found.items():
-            if np.isfinite(s.takeover):
-                at = max(1, round(s.takeover))
-                where = f"from k = {at:,}" if at < 1e6 else "not below a million"
-                takes.append(f"{DESIGN_LABELS[name]} {where}")
-        self._rows["split"] = _split_rows(found)
+    def _show_split(self, request: Request, found: dict[str, Split]) -> None:
+        biased = {n: max(1, round(s.takeover)) for n, s in found.items() if np.isfinite(s.takeover)}
+        soon = {name: at for name, at in biased.items() if at < _FAR}
+        takes = [f"{DESIGN_LABELS[name]} from k = {at:,} on" for name, at in soon.items()]
+        if len(soon) < len(biased):
+            takes.append("others not below a million")
+        self._rows["split"], self._splits = _split_rows(found), found
         self._draw("split")
-        self.split_text.text = (
-            f"With {request.levels}, <b>bias outweighs variance</b>: {'; '.join(takes)}. "
-            "One gain on the product takes most of the bias away."
-            if takes
-            else f"With {request.levels}, no design here has a bias: the error is variance alone."
+        self._write_parts()
+        if soon:
+            words = (
+                f"<b>bias outweighs variance</b>: {'; '.join(takes)}. One gain on the product "
+                "takes most of the bias away."
+            )
+        elif biased:
+            words = "variance outweighs bias at every k below a million."
+        else:
+            words = "no design here has a bias: the error is variance alone."
+        self.split_text.text = f"With {request.levels}, {words}"
+
+    def _write_parts(self) -> None:
+        """The parts of each design's error at the present inner dimension, as a table."""
+        if not self._splits:
+            return
+        k, kept = self.state.request().problem.inner_dim, self._kept_split
+        rows = "".join(
+            f'<tr data-part="{name}"><th scope="row"><i style="--c:{css(DESIGN_STYLES[name][0])}">'
+            f"</i>{DESIGN_LABELS[name]}</th>{_part_cells(split.at(k))}"
+            f"{'' if kept is None else _kept_cell(name, *kept)}</tr>"
+            for name, split in self._splits.items()
+        )
+        heads = (
+            term("variance", "variance"), term("bias", "bias"), term("gain", "gain"), "with it",
+            *([] if kept is None else ["kept"]),
+        )  # fmt: skip
+        columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
+        self.parts.text = scrolling(
+            "Parts of the error",
+            f'<table class="parts"><thead><tr><th scope="col">k = {k:,}</th>{columns}</tr></thead>'
+            f"<tbody>{rows}</tbody></table>",
         )
 
     def _show_images(self, found: dict[str, Any]) -> None:
         rows, columns = next((error.shape for error, _ in found.values()), (SIDE, SIDE))
-        self.sides[0].end, self.sides[1].start = columns, rows
+        self._shape = rows, columns
         which = "corner of what was held out" if self.state.given else "product"
         opening = f"C − Ĉ of one {rows} × {columns} {which} by", "The same by"
         scale = "colours: ±3 of its rms", "colours as in the first picture"
         for i, source in enumerate(self.images):
             if i >= len(found):
-                source.data, self.image_texts[i].text = {"error": [], "w": [], "h": []}, ""
+                source.data, self._image_words[i] = {"error": [], "w": [], "h": []}, ""
                 continue
             name, (error, nmse) = list(found.items())[i]
             source.data = {"error": [error], "w": [columns], "h": [rows]}
-            self.image_texts[i].text = (
+            self._image_words[i] = (
                 f"{opening[i]} <b>{DESIGN_LABELS[name]}</b>: mean square "
                 f"<b>{scientific(nmse)}</b> of C’s; {scale[i]}."
             )
             if i == 0:
                 limit = 3 * max(nmse, 1e-30) ** 0.5
                 self._mapper.low, self._mapper.high = -limit, limit
+        self._tell_images()
+
+    def _show_kept_images(self, found: dict[str, Any]) -> None:
+        """The kept setting's errors to the right of the present ones, in the same colours."""
+        self._kept_found = list(found.items())
+        self._tell_images()
+
+    def _tell_images(self) -> None:
+        """The kept pictures' place beside the present ones, and the words above both."""
+        (rows, columns), left = self._shape, self._shape[1] + _BETWEEN
+        kept_rows, kept_columns = self._kept_found[0][1][0].shape if self._kept_found else (0, 0)
+        for i, source in enumerate(self.kept_images):
+            shown = i < len(self._kept_found)
+            place = (self._kept_found[i][1][0], left, kept_columns, kept_rows) if shown else ()
+            source.data = _columns(source, [place] if shown else [])
+        self.sides[0].end = left + kept_columns if kept_columns else columns
+        self.sides[1].start = max(rows, kept_rows)
+        for i, (cell, words) in enumerate(zip(self.image_texts, self._image_words, strict=True)):
+            beside = ""
+            if words and i < len(self._kept_found):
+                name, (_, nmse) = self._kept_found[i]
+                beside = f" Right, kept: {DESIGN_LABELS[name]}, <b>{scientific(nmse)}</b>."
+            cell.text = words + beside
 
     def _measure(self) -> None:
         request = self.state.request()
@@ -339,7 +419,9 @@ class ErrorStudyPage:
             "column of C", "row", height=230, x_range=self.sides[0], y_range=self.sides[1],
             name=f"entries_{number}",
         )  # fmt: skip
-        plot.image("error", 0, 0, "w", "h", source=self.images[number], color_mapper=self._mapper)
+        for source, left in ((self.images, 0), (self.kept_images, "x")):
+            plot.image("error", left, 0, "w", "h", source=source[number],
+                       color_mapper=self._mapper)  # fmt: skip
         ticks(plot.xaxis, [0, 16, 32, 48, 64])
         ticks(plot.yaxis, [0, 32, 64])
         plot.grid.visible = False
@@ -354,7 +436,7 @@ def _curve_rows(curves: dict[str, list[tuple[int, float]]]) -> list[tuple]:
     ]
 
 
-def _split_rows(found: dict[str, Any]) -> list[tuple]:
+def _split_rows(found: dict[str, Split]) -> list[tuple]:
     rows: list[tuple] = []
     for name, s in found.items():
         colour, label, k = DESIGN_STYLES[name][0], DESIGN_LABELS[name], list(s.inner_dims)
@@ -364,6 +446,22 @@ def _split_rows(found: dict[str, Any]) -> list[tuple]:
             (k, s.with_gain, colour, "dotted", f"{label}, with the best gain"),
         ]
     return rows
+
+
+def _part_cells(parts: tuple[float, float, float, float]) -> str:
+    variance, bias, gain, left = parts
+    return (
+        f"<td>{scientific(variance)}</td><td>{scientific(bias) if bias else 0}</td>"
+        f"<td>{gain:.4g}</td><td>{scientific(left)}</td>"
+    )
+
+
+def _kept_cell(name: str, kept: Request, splits: dict[str, Split]) -> str:
+    """The whole error of a design at the kept setting."""
+    if name not in splits:
+        return '<td class="none">…</td>'
+    variance, bias, _, _ = splits[name].at(kept.problem.inner_dim)
+    return f"<td>{scientific(variance + bias)}</td>"
 
 
 def _pale(row: tuple) -> tuple:

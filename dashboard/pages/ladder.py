@@ -14,7 +14,7 @@ from quantlab.data import load_attention
 from quantlab.experiments.ladder import LIMIT, RUNGS, head_ladder
 
 from ..parts.layout import card, entries, text
-from ..parts.theme import BLUE, INK, VERMILLION, plain_figure, ticks
+from ..parts.theme import BLUE, INK, ORANGE, VERMILLION, plain_figure, ticks
 from ..parts.wording import decimal, scientific
 from ..work.background import Task
 
@@ -24,6 +24,7 @@ _LABELS = {
     "fitted": "Data fit", "balanced": "Balanced", "fitted + feedback": "Fit, feedback",
     "balanced + feedback": "Balanced, feedback", "allocated bits": "Allocated bits",
 }  # fmt: skip
+_LEGEND = [(VERMILLION, "line", "limit of these moments")]
 
 
 class Ladder:
@@ -34,18 +35,29 @@ class Ladder:
         self.bars = ColumnDataSource({"rung": rungs, "dB": [], "nmse": []}, name="ladder")
         self.bars.data = {c: [] for c in ("rung", "dB", "nmse")}
         self.limit = ColumnDataSource({"dB": [], "y": []}, name="ladder_limit")
+        self.ghost = ColumnDataSource({"rung": [], "dB": []}, name="ghost_ladder")
         self.range = Range1d(0, 40)
+        self.legend = text(entries(_LEGEND), "legend")
         self.text = text("", "sentence", "ladder_text")
 
     def card(self) -> pn.viewable.Viewable:
-        legend = text(entries([(VERMILLION, "line", "limit of these moments")]), "legend")
-        return card("The ladder of this head", self.text, legend, self._figure())
+        return card("The ladder of this head", self.text, self.legend, self._figure())
 
     def clear(self, words: str) -> None:
         """Nothing of another setting stays."""
         self.bars.data = {c: [] for c in self.bars.column_names}
         self.limit.data = {c: [] for c in self.limit.column_names}
         self.text.text = words
+
+    def keep(self, found: dict[str, float]) -> None:
+        """Another head's rungs, a mark on each row; none where none is kept."""
+        rungs = [name for name in RUNGS if name in found]
+        self.ghost.data = {
+            "rung": [_LABELS[name] for name in rungs],
+            "dB": [_decibels(found[name]) for name in rungs],
+        }
+        kept = [(ORANGE, "line", "kept")] if rungs else []
+        self.legend.text = entries([*_LEGEND, *kept])
 
     def show(self, layer: int, head: int, bits: int, found: dict[str, float]) -> None:
         rungs = {name: found[name] for name in RUNGS}
@@ -76,6 +88,8 @@ class Ladder:
                   line_color=None)  # fmt: skip
         plot.text(0, "rung", "nmse", source=self.bars, x_offset=6, text_baseline="middle",
                   text_color="white", text_font_size="12px")  # fmt: skip
+        plot.scatter("dB", "rung", source=self.ghost, marker="dash", angle=np.pi / 2, size=22,
+                     line_color=ORANGE, line_width=3)  # fmt: skip
         plot.line("dB", "y", source=self.limit, line_color=VERMILLION, line_width=3)
         ticks(plot.xaxis, range(0, 81, 10))
         plot.ygrid.grid_line_color = None

@@ -35,7 +35,7 @@ from ..parts.theme import (
     VERMILLION,
     plain_figure,
 )
-from ..parts.wording import decimal
+from ..parts.wording import CRITICAL, decimal
 from . import Session
 
 #: rung -> colour and marker
@@ -168,8 +168,8 @@ class LimitsPage:
         peaks = "two peaks" if abs(pair.rho) > 3**-0.5 else "one peak"
         self.density_text.text = (
             f"Where should the points lie at ρ = {pair.rho:g}? Rounded to the nearest at fixed "
-            f"length: <b>{peaks}</b>, two from |\u2060ρ\u2060| = 1/√3 on. Entropy-coded: least at "
-            "0 <b>for every ρ but 0</b> (here normalised on ±4). With feedback: <b>one peak, "
+            f"length: <b>{peaks}</b>, two past {CRITICAL}. Entropy-coded: least at 0 "
+            "<b>for every ρ but 0</b> (here normalised on ±4). With feedback: <b>one peak, "
             "always</b>."
         )
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import panel as pn
 from bokeh.models import ColumnDataSource, CustomJS
 
 from quantlab import GaussianReading
 
 from .. import browser
+from ..parts import formulas
 from ..parts.layout import CSS
+from ..parts.why import why
 from ..state import DESIGN_LABELS, Problem, Request
 from ..work.background import REST
 from ..work.measurements import Subscription, Update, measurements
+from ..work.reasons import Reason, reason
 from . import Session
 from .density import BROWSER_DESIGNS, REACH, DensityPage
 from .error import ErrorPage
@@ -37,6 +42,7 @@ class OverviewPage:
         for line in (self._subscription, self._kept):
             session.on_end(line.close)
         self._kept_asked: Request | None = None
+        self.errors.why.on_change("text", lambda _, old, new: self._explain(*new.split(" ")))
         self._shown_input: tuple | None = None
         self._paint(session.controls.setting)
 
@@ -80,6 +86,22 @@ class OverviewPage:
         if self.scene.data != (scene := self._scene()):
             self.scene.data = scene
 
+    def _explain(self, design: str, count: str) -> None:
+        """Say in words why a design's error is what it is."""
+        request = self.state.request()
+        if design not in request.designs or self.state.awaits_guess:
+            return
+
+        def show(found: Reason) -> None:
+            self.errors.why.tags = [why(request, design, found), count]
+
+        def failed(sentence: str) -> None:
+            self.errors.why.tags = [escape(sentence), count]
+
+        problem, k_x, k_y = request.problem, request.k_x, request.k_y
+        job = lambda _: reason(problem, design, k_x, k_y)  # noqa: E731
+        self.background.run("why", job, show, failed, cause="hand")
+
     def _scene(self) -> dict[str, list]:
         problem = self.state.request().problem
         browser = problem.gaussian or self.state.given
@@ -106,7 +128,7 @@ class OverviewPage:
                 "labels": {name: DESIGN_LABELS[name] for name in BROWSER_DESIGNS},
                 "density_text": density.density_text, "branch_text": density.branch_text,
                 "here": errors.here, "asymptote": errors.asymptote, "error_range": errors.range,
-                "reach": REACH,
+                "reach": REACH, "peaks_formula": formulas.PEAKS,
             },
         )  # fmt: skip
         setting.js_on_change("data", paint)

@@ -159,7 +159,7 @@ class Controls:
             "error": (self.operand,),
             "codebooks": (self.designs,),
             "attention": (
-                self.source, self.law, self.nu, self.problem, self.rho, self.play, self.keep,
+                self.source, self.law, self.nu, self.problem, self.rho, self.play,
                 self.inner_dim, self.operand, self.seed,
             ),
         }  # fmt: skip

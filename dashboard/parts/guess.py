@@ -11,6 +11,7 @@ import panel_material_ui as pmui
 from ..state import DESIGN_LABELS, DashboardState
 from ..work.measurements import Point
 from .layout import CSS, text
+from .wording import two_digits
 
 BASELINE = "gaussian_compander"
 
@@ -46,7 +47,7 @@ class Guess:
         found = escape(DESIGN_LABELS[best])
         if BASELINE in points:
             share = 100 * points[best].nmse / points[BASELINE].nmse
-            found += f" with {share:.0f} % of the plain design’s error"
+            found += f" with {two_digits(share)} % of the plain design’s error"
         return f"<b>You said {self._words}. Measured: {found}.</b> "
 
     def _commit(self, best: str, share: int) -> None:

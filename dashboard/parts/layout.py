@@ -10,7 +10,10 @@ import panel as pn
 from bokeh.models import Column, ColumnDataSource, CustomJS, Div, Row, UIElement
 from bokeh.plotting import figure
 
+from quantlab import __version__
+
 from .. import browser
+from .glossary import explained
 from .readout import answer
 from .theme import BLUE, INK, MUTED
 
@@ -57,7 +60,7 @@ def entries(items: Iterable[tuple[str, str, str]]) -> str:
     """
     return "".join(
         f'<span class="entry"><i {_shape(shape)} style="--c:{css(colour)}"></i>'
-        f"{escape(name)}</span>"
+        f"<span>{explained(escape(name))}</span></span>"
         for colour, shape, name in items
     )
 
@@ -91,17 +94,13 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
         next((child for child in children if kind in child.css_classes), None)
         for kind in ("sentence", "legend")
     )
-    buttons = "".join(
-        f'<button type="button" data-save="{kind}" '
-        f'aria-label="Save {escape(title)} as {kind.upper()}">{kind.upper()}</button>'
-        for kind in ("png", "svg", "csv")
-    )
+    save = _menu(title) if figures else ""
     save = (
-        f'<span class="save">{buttons if figures else ""}<button type="button" data-full '
+        f'<span class="save">{save}<button type="button" data-full '
         f'title="Fill the screen (F)" aria-label="Fill the screen with {escape(title)}">⤢</button>'
         "</span>"
     )
-    heading = text(f"<h2>{escape(title)}</h2>{save}", "title")
+    heading = text(f"<h2>{explained(escape(title))}</h2>{save}", "title")
     if figures:
         describe = CustomJS(
             code=_CARD,
@@ -111,6 +110,7 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
                 "sentence": sentence,
                 "legend": legend,
                 "figures": figures,
+                "version": __version__,
             },
         )
         for picture in figures:
@@ -125,6 +125,24 @@ def card(title: str, *children: UIElement, area: str | None = None) -> pn.pane.B
         styles={"grid-area": area} if area else {}, sizing_mode="stretch_width", margin=0,
     )  # fmt: skip
     return pn.pane.Bokeh(column, sizing_mode="stretch_width", margin=0)
+
+
+#: What a card is saved as -> what the menu says.
+SAVES = {"png": "PNG", "png3": "PNG, 3 times as fine", "svg": "SVG", "csv": "CSV"}
+
+
+def _menu(title: str) -> str:
+    """A button, and what it opens: the card as files."""
+    card = escape(title)
+    choices = "".join(
+        f'<button type="button" data-save="{kind}" aria-label="Save {card} as {words}">'
+        f"{words}</button>"
+        for kind, words in SAVES.items()
+    )
+    return (
+        f'<button type="button" data-menu aria-expanded="false" aria-label="Save {card}">Save'
+        f'</button><span class="menu" hidden>{choices}</span>'
+    )
 
 
 def _lean(picture: figure) -> None:

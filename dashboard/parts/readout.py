@@ -34,8 +34,9 @@ READOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
     }),
     "exact": ("K = {x:0}", "k_x", {"exact_curves.y": "{name}: {y:s}", "study_points.nmse": _POINT}),
     "split": ("k = {x:0}", "inner_dim", {"split_curves.y": "{name}: {y:s}"}),
-    "entries_0": ("", "", {"error_image_0.error": _ENTRY}),
-    "entries_1": ("", "", {"error_image_1.error": _ENTRY}),
+    **{f"entries_{i}": ("", "", {
+        f"error_image_{i}.error": _ENTRY, f"kept_image_{i}.error": f"kept, {_ENTRY}",
+    }) for i in range(2)},
     "codebook": (_AT, "", {
         "codebook_cells.left": "cell {number}: mass {mass:%}, {share:%} of the error",
         "codebook_pdf.pdf": "pdf {pdf:3}", "codebook_centers.row": "centre {u:3} σ",
@@ -46,8 +47,9 @@ READOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
         "lloyd_now.step": "step {step:0}: centre {u:3} σ", "ghost_centers.step": "kept: {u:3} σ",
     }),
     "rho_heads": ("", "", {"rho_map.layer": "layer {layer}, head {head}: ρ = {rho:2}"}),
-    "logits": ("", "", {"logits_0.logits": _LOGIT}),
-    "coded_logits": ("", "", {"logits_1.logits": _LOGIT}),
+    **{name: ("", "", {
+        f"logits_{i}.logits": _LOGIT, f"kept_logits_{i}.logits": f"kept, {_LOGIT}",
+    }) for i, name in enumerate(("logits", "coded_logits"))},
     "limit_rungs": ("", "", {
         "limit_points.dB": "{rung}, {bits:2} bits: {dB:2} dB over the floor ({low:2} to {high:2}), "
         "nmse {nmse:s}",
@@ -57,7 +59,9 @@ READOUTS: dict[str, tuple[str, str, dict[str, str]]] = {
         "limit_densities.entropy": "entropy-coded {entropy:3}",
         "limit_densities.feedback": "with feedback {feedback:3}",
     }),
-    "ladder_bars": ("", "", {"ladder.rung": "{rung}: {dB:1} dB"}),
+    "ladder_bars": ("", "", {
+        "ladder.rung": "{rung}: {dB:1} dB", "ghost_ladder.rung": "kept, {rung}: {dB:1} dB",
+    }),
     "data_weight_picture": (_AT, "", {
         "data_weight.data": "weight of the data {data:2}", "data_weight.pdf": "pdf {pdf:3}",
         "data_weight.gaussian": "its Gaussian reading {gaussian:2}",

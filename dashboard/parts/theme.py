@@ -75,7 +75,7 @@ TABS_STYLE = {
     "& .MuiTabs-root, & .MuiTab-root": {"minHeight": "36px", "fontSize": "14px"},
     "& .MuiTab-root": {"padding": "6px 14px"},
     # all of them on a phone
-    "@media (max-width: 480px)": {
+    "@container (max-width: 480px)": {
         "& .MuiTabs-root .MuiTab-root": {"padding": "6px 5px", "fontSize": "12px", "minWidth": 0},
     },
 }

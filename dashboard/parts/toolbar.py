@@ -8,6 +8,8 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from quantlab import __version__
+
 from ..state import HIDEABLE, DashboardState
 from ..work.background import Deliver
 from .address import Address
@@ -23,6 +25,30 @@ const done = () => {
 // without https a browser lends a page no clipboard
 if (navigator.clipboard) navigator.clipboard.writeText(address).then(done);
 else window.prompt("Copy this link", address);
+"""
+#: The paper whose closed form is computed, and what computes it.
+BIBTEX = f"""@misc{{ang2026,
+  author = {{Ang and Kim and Pilanci}},
+  title = {{Optimal Scalar Quantization for Matrix Multiplication:
+    Closed-Form Density and Phase Transition}},
+  year = {{2026}},
+  eprint = {{2603.19559}},
+  archiveprefix = {{arXiv}},
+}}
+@misc{{quantlab,
+  author = {{{{The quantlab developers}}}},
+  title = {{quantlab: optimal scalar quantization for matrix multiplication}},
+  year = {{2026}},
+  note = {{Version {__version__}}},
+}}
+"""
+_COPY_TEXT = """
+const say = (words) => {
+  button.data.label = words;
+  setTimeout(() => { button.data.label = "Copy BibTeX"; }, 1500);
+};
+const written = navigator.clipboard?.writeText(text) ?? Promise.reject();
+written.then(() => say("Copied"), () => say("Copy it from above"));
 """
 _SMALL = {"size": "small", "margin": (0, 4)}
 
@@ -151,9 +177,15 @@ class ShareDialog:
         self._hidden.param.watch(lambda _: deliver(self.refresh), "value")
         copy = pmui.Button(label="Copy link", variant="contained", size="small", margin=(8, 0))
         self._to_share = text("", "link", "to_share")
+        cite = text(f"To cite it:<pre tabindex='0'>{escape(BIBTEX)}</pre>", "sentence")
+        copy_cite = pmui.Button(
+            label="Copy BibTeX", variant="outlined", size="small", margin=(8, 0)
+        )
+        copy_cite.js_on_click(args={"text": BIBTEX, "button": copy_cite}, code=_COPY_TEXT)
         copy.js_on_click(args={"link": self._to_share, "button": copy}, code=_COPY)
         self.dialog = pmui.Dialog(
             pn.pane.Bokeh(self._shared, sizing_mode="stretch_width"), self._hidden, copy,
+            pn.pane.Bokeh(cite, sizing_mode="stretch_width", min_height=290), copy_cite,
             title="A link to this page", show_close_button=True, close_on_click=True, open=False,
             width_option="sm",
         )  # fmt: skip

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
+#: The transition, in a sentence's HTML: never broken between two lines.
+CRITICAL = '<span class="one">|ρ| = 1/√3</span>'
+
 
 def power_of_ten(exponent: int) -> str:
     """10 with a superscript, in plain text."""

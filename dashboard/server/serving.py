@@ -29,6 +29,7 @@ from .admin import AdminPage
 from .arrivals import Arrivals, Turn
 from .headers import everywhere
 from .memory import Collector
+from .notebooks import NotebookPage
 from .password import guard
 from .ready import ERRORS, Readiness, Ready
 from .spare import PageHandler, SparePages, affordable
@@ -86,6 +87,7 @@ def serve(
     patterns: list[tuple] = [
         (r"/healthz", Health),
         (r"/readyz", Ready, {"readiness": readiness}),
+        (r"/notebook/(\d\d_\w+)(\.ipynb)?", NotebookPage),
     ]
     if admin:
         patterns.append((r"/admin", AdminPage))

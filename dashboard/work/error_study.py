@@ -27,6 +27,14 @@ class Split:
     bias: NDArray[np.float64]
     with_gain: NDArray[np.float64]
     takeover: float
+    gain: NDArray[np.float64]
+
+    def at(self, inner_dim: int) -> tuple[float, float, float, float]:
+        """Variance, bias, the best gain and the error with it at one inner dimension."""
+        i = self.inner_dims.index(inner_dim)
+        parts = (self.variance, self.bias, self.gain, self.with_gain)
+        variance, bias, gain, left = (float(part[i]) for part in parts)
+        return variance, bias, gain, left
 
     @property
     def total(self) -> NDArray[np.float64]:
@@ -68,6 +76,7 @@ def split(problem: Problem, design: str, k_x: int, k_y: int) -> Split:
         np.array([e.bias for e in errors]) / energy,
         np.array([e.nmse_with_gain for e in errors]),
         takeover,
+        np.array([e.gain for e in errors]),
     )
 
 

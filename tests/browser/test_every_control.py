@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from quantlab.dashboard.parts.layout import SAVES
 from quantlab.dashboard.state import PAGES
 from tests.browser.conftest import served
 from tests.browser.test_page import Dashboard
@@ -104,6 +105,11 @@ def use(page: Page, role: str, name: str) -> None:
     elif control.get_attribute("aria-pressed") is not None:
         control.press("Enter")
         expect(control).to_have_attribute("aria-pressed", "true")
+    elif name.startswith("Why is "):
+        control.press("Enter")
+        expect(page.locator("#glossary")).to_contain_text("Why ")
+        page.keyboard.press("Escape")
+        expect(page.locator("#glossary")).to_be_hidden()
     elif name.startswith("Fill the screen"):
         control.press("Enter")
         page.wait_for_function("document.fullscreenElement")
@@ -202,18 +208,24 @@ def address() -> Iterator[str]:
 
 
 def save_pictures(page: Page) -> None:
-    """The first picture in each format to a file; all of them, in each, to a blob with content."""
+    """The first card in each format to a file; all of them, in each, to a blob with content."""
     saves = [control for _, control in controls(page) if control.startswith("Save ")]
-    assert len(saves) >= 3
-    assert len(saves) % 3 == 0
-    for control in saves[:3]:
-        use(page, "button", control)
+    files = [control for control in saves if control.startswith("Save as ")]
+    cards = [control for control in saves if control not in files]
+    assert cards
+    for kind in SAVES.values():
+        named(page, "button", cards[0]).press("Enter")
+        use(page, "button", f"{cards[0]} as {kind}")
     page.evaluate(_KEEP)
-    for control in saves:
+    of_cards = [(card, kind) for card in cards for kind in SAVES.values()]
+    for card, kind in (*of_cards, *(control.split(" as ") for control in files)):
         page.evaluate("window.kept = []")
+        if card in cards:
+            named(page, "button", card).press("Enter")
+        control = f"{card} as {kind}"
         named(page, "button", control).press("Enter")
         page.wait_for_function("kept.length > 0")
-        kind = control.rpartition(" ")[2].lower()
+        kind = kind.split(",")[0].lower()
         for kept in page.evaluate("Promise.all(kept)"):
             assert kept["name"].endswith(f".{kind}"), control
             assert kept["size"] > 0, control

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).parents[2]
 # line sources of the explorer live in the shadow roots of Bokeh's documents
@@ -103,6 +103,23 @@ def test_the_dashboard_in_jupyterlab(lab: str, page: Page) -> None:
     embedded.scroll_into_view_if_needed()
     embedded.get_by_role("slider").first.wait_for()
     embedded.locator("canvas").first.wait_for()
+    share = embedded.get_by_role("button", name="Share")
+    expect(share).to_have_css("text-transform", "none")
+    expect(share).to_have_css("color", "rgb(0, 114, 178)")
+    # the cell is narrower than the window: one card below the other, beside the controls
+    first, second = (
+        embedded.get_by_role("heading", name=name)
+        for name in ("Where a codebook should put its levels", "When the density splits")
+    )
+    assert second.bounding_box()["x"] == first.bounding_box()["x"]
+    expect(first).to_have_css("color", "rgb(27, 36, 48)")
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.get_by_text("Theme", exact=True).first.hover()
+    page.get_by_text("JupyterLab Dark", exact=True).click()
+    expect(first).to_have_css("color", "rgb(238, 242, 247)")
+    expect(share).to_have_css("color", "rgb(86, 180, 233)")
+    first.locator("dfn").first.hover()
+    expect(page.locator("#glossary")).to_contain_text("The K values that an entry can have")
     assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
     own = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
     assert [url for url in outside if not url.startswith(own)] == []

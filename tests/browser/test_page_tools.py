@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,11 +17,18 @@ from tests.browser.test_page import Dashboard, measured, slider, source
 
 
 def saved(page: Page, title: str, kind: str, folder: Path) -> bytes:
+    page.get_by_role("button", name=f"Save {title}", exact=True).click()
     with page.expect_download() as download:
-        page.get_by_role("button", name=f"Save {title} as {kind}").first.click()
+        page.get_by_role("button", name=f"Save {title} as {kind}", exact=True).click()
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
     return path.read_bytes()
+
+
+def table(content: bytes) -> list[dict[str, str]]:
+    """Rows of a saved table, without the comment above them."""
+    lines = content.decode().splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
 
 
 def test_a_picture_is_saved_as_it_is_drawn(dashboard: Dashboard, tmp_path: Path) -> None:
@@ -28,13 +36,29 @@ def test_a_picture_is_saved_as_it_is_drawn(dashboard: Dashboard, tmp_path: Path)
     title = "When the density splits"
     assert saved(page, title, "PNG", tmp_path).startswith(b"\x89PNG")
     # a card of two figures is one picture, under its title and its legend
-    png = saved(page, "Where a codebook should put its levels", "PNG", tmp_path)
+    title_of_two = "Where a codebook should put its levels"
+    png = saved(page, title_of_two, "PNG", tmp_path)
     heights = [page.locator(".bk-Figure").nth(i).bounding_box()["height"] for i in range(2)]
     assert heights[0] >= 120, "on this window too it can be read"
     assert heights[1] >= 96
     assert int.from_bytes(png[20:24]) >= sum(heights) + 36 + 20
-    assert saved(page, title, "SVG", tmp_path).lstrip().startswith(b"<svg")
-    rows = list(csv.DictReader(saved(page, title, "CSV", tmp_path).decode().splitlines()))
+    fine = saved(page, title_of_two, "PNG, 3 times as fine", tmp_path)
+    assert [int.from_bytes(fine[i : i + 4]) for i in (16, 20)] == [
+        3 * int.from_bytes(png[i : i + 4]) for i in (16, 20)
+    ]
+    svg = ElementTree.fromstring(saved(page, title_of_two, "SVG", tmp_path))
+    words = ["".join(node.itertext()) for node in svg.iter("{http://www.w3.org/2000/svg}text")]
+    for said in (
+        title_of_two,
+        "λ*, least product error",
+        "λ per σ",
+        "u = x / σ, standard deviations",
+    ):
+        assert said in words
+    assert f"ρ = 0.9, K = 16, k = 256, seed 0; quantlab {ql.__version__}" in words
+    comment = saved(page, title, "CSV", tmp_path)
+    assert comment.startswith(f"# {title}\n# ρ = 0.9, K = 16, k = 256, seed 0\n# quant".encode())
+    rows = table(comment)
     peaks = [float(row["branches.u"]) for row in rows if row["branches.u"]]
     assert_allclose(peaks, ql.gaussian_peaks(0.9), rtol=1e-12)
 
@@ -43,8 +67,7 @@ def test_a_saved_table_holds_the_curves_themselves(dashboard: Dashboard, tmp_pat
     page = dashboard("?rho=0.9&law=student_t&nu=6&designs=closed_form")
     title, pair = "Where a codebook should put its levels", ql.StudentTPair(0.9, nu=6)
     page.wait_for_function("Bokeh.documents[0].get_model_by_name('law').data.weight[0] > 1")
-    saves = saved(page, title, "CSV", tmp_path).decode().splitlines()
-    rows = [row for row in csv.DictReader(saves) if row["law.u"]]
+    rows = [row for row in table(saved(page, title, "CSV", tmp_path)) if row["law.u"]]
     u = np.array([float(row["law.u"]) for row in rows])
     for name, curve in (("pdf", pair.pdf(u)), ("weight", pair.weight(u))):
         assert_allclose([float(row[f"law.{name}"]) for row in rows], curve, rtol=1e-9)
@@ -53,8 +76,8 @@ def test_a_saved_table_holds_the_curves_themselves(dashboard: Dashboard, tmp_pat
         "Bokeh.documents[0].get_model_by_name('exact_curves').data.x[0]?.length === 8",
         timeout=120_000,
     )
-    saves = saved(page, "Error against levels", "CSV", tmp_path).decode().splitlines()
-    rows = [row for row in csv.DictReader(saves) if row["exact_curves.name"] == "Closed form"]
+    saves = table(saved(page, "Error against levels", "CSV", tmp_path))
+    rows = [row for row in saves if row["exact_curves.name"] == "Closed form"]
     assert [int(row["exact_curves.x"]) for row in rows] == [2, 4, 8, 16, 32, 64, 128, 256]
     books = ql.design_companding(ql.GaussianPair(0.9), 64)
     exact = ql.exact_mse(ql.GaussianPair(0.9), *books, 256).nmse
@@ -137,6 +160,7 @@ def test_a_teachers_link_hides_controls(dashboard: Dashboard) -> None:
         page.get_by_role("checkbox", name=name, exact=True).check()
     link = page.get_by_role("dialog").get_by_role("link")
     expect(link).to_have_attribute("href", "?hide=tabs,tools,input,designs,seed")
+    expect(page.get_by_role("dialog")).to_contain_text("@misc{quantlab")
     page = dashboard("?hide=tabs,tools,input,designs,seed")
     assert slider(page, "Correlation ρ").count() == 1
     for name in ("Tour", "Share", "Presets", "Attention", "Reset"):

@@ -41,8 +41,9 @@ SHOWN = {
     ("error", "split"): (
         (0.9, 4600), (1e-9, 3), [1, 4, 16, 64, 256, 1024, 4096], DECADES, ["MultiLine x y"],
     ),
-    ("error", "entries_0"): ((0, 64), (64, 0), [0, 16, 32, 48, 64], [0, 32, 64], ["Image error"]),
-    ("error", "entries_1"): ((0, 64), (64, 0), [0, 16, 32, 48, 64], [0, 32, 64], ["Image error"]),
+    **{("error", f"entries_{i}"): (
+        (0, 64), (64, 0), [0, 16, 32, 48, 64], [0, 32, 64], ["Image error", "Image x error"],
+    ) for i in range(2)},
     ("codebooks", "codebook"): (
         (-4.6, 4.6), (0, 0.62), DEVIATIONS, [0, 0.2, 0.4, 0.6],
         ["Quad left right", "VArea u pdf", *3 * ["Scatter u row"]],
@@ -53,16 +54,17 @@ SHOWN = {
     ),
     ("attention", "rho_heads"): (
         (-0.5, 11.5), (5.5, -0.5), list(range(12)), list(range(6)),
-        ["Rect head layer", "Text head layer", "Rect head layer"],
+        ["Rect head layer", "Text head layer", *2 * ["Rect head layer"]],
     ),
     ("attention", "logits"): (
-        (0, 48), (48, 0), [0, 16, 32, 48], [0, 16, 32, 48], ["Image logits"],
+        (0, 48), (48, 0), [0, 16, 32, 48], [0, 16, 32, 48], 2 * ["Image logits"],
     ),
     ("attention", "coded_logits"): (
-        (0, 48), (48, 0), [0, 16, 32, 48], [0, 16, 32, 48], ["Image logits"],
+        (0, 48), (48, 0), [0, 16, 32, 48], [0, 16, 32, 48], 2 * ["Image logits"],
     ),
     ("attention", "ladder_bars"): (
-        None, None, list(range(0, 81, 10)), None, ["HBar rung dB", "Text rung", "Line dB y"],
+        None, None, list(range(0, 81, 10)), None,
+        ["HBar rung dB", "Text rung", "Scatter dB rung", "Line dB y"],
     ),
     ("data", "data_weight_picture"): (
         (-4, 4), (0, 4), DEVIATIONS, [0, 1, 2, 3, 4],

@@ -10,10 +10,12 @@ import quantlab as ql
 from quantlab.dashboard.app import Session
 from quantlab.dashboard.pages.error import change_interval
 from quantlab.dashboard.parts.lessons import TOUR
+from quantlab.dashboard.parts.wording import scientific
 from quantlab.dashboard.state import DashboardState
 from quantlab.dashboard.work.measurements import Point
 from quantlab.dashboard.work.stored import stored_example, stored_speed, stored_wins
 from quantlab.data import load_attention
+from quantlab.experiments.ladder import head_ladder
 from tests.dashboard.test_pages import A, B, upload
 from tests.dashboard.waiting import until
 
@@ -91,6 +93,52 @@ def test_curves_and_centres_of_the_kept_setting(name: str) -> None:
         until(lambda: len(shown.ghost.data["u"]) == 8)
         assert "kept, centre" in shown.table.text
         assert len(shown.board.ghost["y"]) == 8
+    session.close()
+
+
+def test_pictures_of_the_kept_setting() -> None:
+    session = Session({"page": "error", "keep": "rho:0.3,k_x:8", "inner_dim": "64"})
+    page = session._pages["error"]
+    until(lambda: " Right, kept: " in page.image_texts[1].text)
+    request = session.state.kept_request()
+    assert request is not None
+    error = np.asarray(page.kept_images[1].data["error"][0], np.float64)
+    best, (_, nmse) = page._kept_found[1]
+    assert_allclose(np.mean(error**2), nmse)
+    books = ql.DESIGNS[best](ql.GaussianPair(0.3), 8, 256)
+    assert 0.3 < nmse / ql.exact_mse(ql.GaussianPair(0.3), *books, 256).nmse < 3
+    assert page.sides[0].end == 132
+    until(lambda: '<th scope="col">kept</th>' in page.parts.text)
+    books = ql.DESIGNS["closed_form"](ql.GaussianPair(0.8), 16, 64)
+    exact = ql.exact_mse(ql.GaussianPair(0.8), *books, 64)
+    share = exact.nmse / exact.mse
+    row = next(row for row in page.parts.text.split("<tr") if 'data-part="closed_form"' in row)
+    for part in (exact.variance * share, exact.bias * share, exact.nmse_with_gain):
+        assert f"<td>{scientific(part)}</td>" in row
+    kept = ql.DESIGNS["closed_form"](ql.GaussianPair(0.3), 8, 256)
+    assert scientific(ql.exact_mse(ql.GaussianPair(0.3), *kept, 256).nmse) in row
+    session.state.rho = 0.5
+    assert page.sides[0].end == 132, "nothing moves with a slider"
+    session._pressed("clear")
+    until(lambda: page.sides[0].end == 64)
+    assert "kept" not in page.image_texts[1].text
+    session.close()
+
+
+def test_a_kept_head_stands_beside_the_present_one() -> None:
+    session = Session({"page": "attention", "keep": "layer:0,head:3", "designs": "closed_form"})
+    page = session._pages["attention"]
+    until(lambda: " Right, kept: layer 0, head 3, K = 16, Closed form" in page.coded_text.text)
+    assert page.kept.data == {"layer": [0], "head": [3]}
+    rungs = dict(zip(page.ladder.ghost.data["rung"], page.ladder.ghost.data["dB"], strict=True))
+    head = load_attention().head(0, 3)
+    made = head_ladder(head.calibration, head.held_out, 4, ["fitted"])["fitted"]
+    assert_allclose(rungs["Data fit"], -10 * np.log10(made))
+    assert page.kept_logits[0].data["logits"][0].shape == (48, 48)
+    session._pressed("clear")
+    until(lambda: len(page.kept.data["layer"]) == 0)
+    assert len(page.ladder.ghost.data["dB"]) == 0
+    assert "kept" not in page.coded_text.text
     session.close()
 
 
