@@ -12,7 +12,11 @@ import traceback
 from collections.abc import Sequence
 
 import panel as pn
+from bokeh.application.application import Application
+from bokeh.core.property.validation import validate
+from bokeh.document import Document
 from bokeh.server.connection import ServerConnection
+from bokeh.settings import settings
 from panel.io.application import build_applications
 from panel.io.server import DocHandler
 from threadpoolctl import threadpool_limits
@@ -102,6 +106,7 @@ def serve(
     applications = build_applications({"/": _document}, title=TITLE)
     turn = Turn()
     applications["/"].add(Arrivals(turn))
+    _trust_pages(applications["/"])
     try:
         server = pn.serve(
             applications, port=port, address=address, prefix=prefix, show=False, start=False,
@@ -184,6 +189,21 @@ def not_a_closed_tab(record: logging.LogRecord) -> bool:
         codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
         return codes[-1:] != [ServerConnection.session.fget.__code__]
     return not isinstance(error, WebSocketClosedError)
+
+
+def _trust_pages(application: Application) -> None:
+    """Build pages without a check of each property and layout: a sixth of their time.
+
+    The checks are of our own code, and the tests build the same pages with them.
+    """
+    settings.perform_document_validation = False
+    build = application.initialize_document
+
+    def unchecked(document: Document) -> None:
+        with validate(False):
+            build(document)
+
+    application.initialize_document = unchecked
 
 
 def _send_at_once(server: pn.io.server.Server) -> None:

@@ -23,8 +23,12 @@ from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 import pytest
+from bokeh.application.application import Application as ServedApplication
+from bokeh.application.handlers import FunctionHandler
 from bokeh.client import ClientSession, pull_session
 from bokeh.document import Document
+from bokeh.models import Div
+from bokeh.settings import settings
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
 from tornado.web import Application
@@ -35,7 +39,7 @@ from quantlab.dashboard.server.arrivals import Arrivals, Turn
 from quantlab.dashboard.server.headers import everywhere
 from quantlab.dashboard.server.memory import Collector
 from quantlab.dashboard.server.ready import ERRORS, PAGE, Readiness, Ready
-from quantlab.dashboard.server.serving import browser_origins, is_loopback, url
+from quantlab.dashboard.server.serving import _trust_pages, browser_origins, is_loopback, url
 from quantlab.notebook import proxied_server
 from tests.dashboard.waiting import LONG
 
@@ -460,6 +464,22 @@ def test_closed_sessions_are_collected_and_open_ones_are_set_aside() -> None:
         assert [name for name in gone if gone[name]() is not None] == ["10", "11"]
     finally:
         gc.unfreeze()
+
+
+def test_pages_are_built_unchecked_and_all_else_is_checked() -> None:
+    def page(document: Document) -> None:
+        document.add_root(Div(width="wide"))
+
+    application = ServedApplication(FunctionHandler(page))
+    try:
+        _trust_pages(application)
+        assert settings.perform_document_validation() is False
+    finally:
+        settings.perform_document_validation.unset_value()
+    application.initialize_document(document := Document())
+    assert document.roots[0].width == "wide"
+    with pytest.raises(ValueError, match="wide"):
+        Div(width="wide")
 
 
 def test_a_page_is_built_only_when_those_under_way_have_arrived() -> None:
