@@ -15,7 +15,6 @@ from quantlab.scheme.coder import steered
 
 FloatArray = NDArray[np.float64]
 
-_BLOCKS = 6  # of rows, each left out from a fit that tells what it would be written in
 _PANTER_DITE = np.sqrt(3) * np.pi / 2  # mean squared error of a unit normal entry, over 4^-bits
 
 
@@ -97,20 +96,6 @@ class Calibration:
         if key not in self._ladders:
             self._ladders[key] = ladders(self.densities(basis, which, smoothing), most_bits)
         return self._ladders[key]
-
-    @cached_property
-    def left_out(self) -> list[tuple[Calibration, tuple[FloatArray, FloatArray]]]:
-        """Blocks of rows of A and of B's columns; and each time all others, to be fitted to."""
-        a, b = self.rows
-        count = min(_BLOCKS, len(a), len(b))
-        if count < 2:
-            return [(self, (a, b))]
-        found = []
-        places = (np.array_split(np.arange(len(rows)), count) for rows in (a, b))
-        for own_a, own_b in zip(*places, strict=True):
-            rest = EmpiricalPair(np.delete(a, own_a, axis=0), np.delete(b, own_b, axis=0).T)
-            found.append((Calibration(rest), (a[own_a], b[own_b])))
-        return found
 
     def feedback(
         self, parts: Parts, which: int, bits: float

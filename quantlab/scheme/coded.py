@@ -18,6 +18,7 @@ from quantlab.pairs import Operand
 from quantlab.scheme import storage
 from quantlab.scheme.books import IndexBooks
 from quantlab.scheme.coder import Coder
+from quantlab.scheme.lengths import TOLD_BITS, EntropyGrid
 
 #: Of the error of a product: what a grid may add. A scheme was chosen by less.
 _SHARE = 0.002
@@ -71,7 +72,12 @@ class SchemeMatrix(CodedOperand):
         if self.payload is None:
             assert isinstance(self.coder.books, IndexBooks)
             return self.coder.books.bits_per_entry + 32 * self.coder.moved_numbers / self.codes.size
-        return 32 * self.payload.size / self.codes.size
+        return (32 * self.payload.size + self._told_bits) / self.codes.size
+
+    @property
+    def _told_bits(self) -> int:
+        grid = self.coder.books
+        return TOLD_BITS if isinstance(grid, EntropyGrid) and grid.finer is not None else 0
 
     @property
     def packed(self) -> NDArray[np.uint8]:
@@ -106,7 +112,7 @@ class SchemeMatrix(CodedOperand):
         256
         """
         if self.payload is not None:
-            return self.payload.nbytes
+            return self.payload.nbytes + self._told_bits // 8
         assert isinstance(self.coder.books, IndexBooks)
         packed = len(self.codes) * -(-int(self.coder.books.bits.sum()) // 8)
         return packed + 4 * self.coder.moved_numbers

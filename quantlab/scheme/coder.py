@@ -155,7 +155,7 @@ class Coder:
         """Codes (m, k), integers."""
         return self.books.round(self.moved(rows), self.upper, self.order)
 
-    def code(self, rows: NDArray) -> tuple[Coder, NDArray]:
+    def code(self, rows: NDArray, slack: int = 48) -> tuple[Coder, NDArray]:
         r"""The coder for rows (m, k), and their codes.
 
         Rows that lie where those of the fit did not (a trend, another scale) would be coded by the
@@ -167,10 +167,17 @@ class Coder:
         counts 32 bits, and b bits an entry must lower the error by 4^b; and by half at least. A
         spare takes over where these rows lose less by it.
 
+        Steps of codes of variable length are those at which these rows, and `slack` bits more, are
+        written in the bits: one number more to tell.
+
         Where A = B^T errors of rows meet the rows themselves. Feedback then follows the moment of
         all that is known, the rows of the fit and these, if the product of these loses less by it;
         what codes stand for stays as it is.
         """
+        if isinstance(self.books, EntropyGrid):
+            there = self.moved(rows)
+            grid = self.books.keeping_to(there, self.upper, self.order, slack)
+            return replace(self, books=grid), grid.round(there, self.upper, self.order)
         coder, codes = self._placed(rows)
         if self.partners:
             coder, codes = coder._steered(rows, codes)

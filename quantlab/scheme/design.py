@@ -128,8 +128,6 @@ def design_scheme(
 
     The choice is the least of nmse 4^s: nmse the geometric mean over the halves, s the bits of
     `side_bytes` an entry of `pair`, since a bit more in the codes would divide the error by 4.
-    Codes of variable length are fitted to half of the rows at the bits on these; what the other
-    half is written in beyond them counts in s.
     `info["tried"]` lists what it was made by. Fewer than 4 rows or columns are not halved: the
     choice is then made on themselves.
 
@@ -138,11 +136,10 @@ def design_scheme(
     are not as those of the fit. Where such codebooks were chosen themselves, and A is not B^T, rows
     at hand do not tell which are better, and none are kept.
 
-    Steps of entropy-coded lengths are those at which six blocks of rows, each written by a fit to
-    the others (basis, prices and tables), keep to the bits: in the mean, and with a margin of its
-    standard errors. That margin is settled inside the calibration texts of the shipped heads, when
-    spares take over on small sets and drawn rows that no result is told of
-    (benchmarks/results/settle.md).
+    Steps of entropy-coded lengths are those at which the rows of the fit are written in the bits;
+    `Scheme.encode` takes the finest at which the rows at hand are, and tells them in 16 bits. What
+    was settled once and for all was settled inside the calibration texts of the shipped heads, and
+    on small sets and drawn rows that no result is told of (benchmarks/results/settle.md).
 
     Choosing: for two matrices, or calibration data of what will be multiplied later, where the
     error of the product is what counts; `design_empirical` where one codebook a matrix must do,

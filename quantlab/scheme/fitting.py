@@ -24,18 +24,8 @@ FloatArray = NDArray[np.float64]
 _REFITS = 1  # with feedback an index meets other values than its own, but by little
 
 
-def fit(
-    data: Calibration,
-    parts: Parts,
-    which: int,
-    bits: float,
-    most_bits: int,
-    rough: bool = False,
-) -> Coder:
-    """The half for A (`which` 0) or for B (1).
-
-    `rough`: codes of variable length keep to the bits on these rows themselves.
-    """
+def fit(data: Calibration, parts: Parts, which: int, bits: float, most_bits: int) -> Coder:
+    """The half for A (`which` 0) or for B (1)."""
     side = data.sides(parts.basis)[which]
     others = data.sides(parts.basis)[1 - which].rows
     upper, order, prices = data.feedback(parts, which, bits)
@@ -56,7 +46,7 @@ def fit(
         return replace(made, grids=_on_grids(books, codes, side.rows, others))
 
     if parts.lengths == "entropy":
-        return coder(entropy_grid(data, parts, which, bits, rough))
+        return coder(entropy_grid(data, parts, which, bits, prices, upper, order))
     if parts.books == "matrix":
         return coder(_shared_book(data, parts, which, bits, prices, upper, order))
     shaped = parts.books == "shape"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,6 +21,11 @@ _LEAST = 1e-7  # probability of an integer inside, at least
 _REACH = 1 << 20  # integers stay within
 _FITS = 8  # rounds of cells, means and lengths
 _WORTH = np.log(2) / 6  # of a bit, in squared steps: -dD/dR at D = step^2 / 12
+_FINER = 256  # parts of an octave that steps are told in
+_OCTAVES = 16
+_TRIES = 16
+TOLD_BITS = 16  # that tell them
+_FEW = 0.02  # of what rows may be written in: more of it is not spent on keeping to it
 _RAW_BITS = 11  # an escaped integer is two numbers of these bits
 
 
@@ -43,6 +48,12 @@ class EntropyGrid:
         border of each index is infinite. None: to the nearest integer.
     kind : {"index", "shape"}
         Whether tables are of each index's density, or of one for all, moved and stretched.
+    columns : tuple of Density, or None
+        What tables follow from, at any step; None: of a matrix that is coded already.
+    bits : float, or None
+        What an entry may be written in.
+    finer : int, or None
+        Steps are those of the fit times 2^(finer / 256), for the rows at hand; None: as fitted.
     """
 
     steps: FloatArray
@@ -53,15 +64,19 @@ class EntropyGrid:
     shifts: NDArray[np.float32]
     borders: NDArray[np.float32] | None
     kind: str = "index"
+    columns: tuple[Density, ...] | None = None
+    bits: float | None = None
+    finer: int | None = None
 
     @classmethod
     def of(
         cls,
         steps: FloatArray,
         offsets: FloatArray,
-        columns: list[Density],
+        columns: Sequence[Density],
         fitted: bool,
         kind: str = "index",
+        bits: float | None = None,
     ) -> EntropyGrid:
         r"""Tables from where the entries lie.
 
@@ -85,7 +100,39 @@ class EntropyGrid:
             for name in ("mass", "shifts", "borders")
         )
         least = np.array([table.least for table in made])
-        return cls(steps, offsets, least, counts, mass, shifts, borders if fitted else None, kind)
+        own = None if not fitted else borders
+        return cls(steps, offsets, least, counts, mass, shifts, own, kind, tuple(columns), bits)
+
+    def keeping_to(
+        self, rows: NDArray, upper: FloatArray, order: NDArray[np.intp], slack: int
+    ) -> EntropyGrid:
+        """The finest steps at which rows (m, k) and `slack` bits more are written in `bits`.
+
+        As fitted where that is not known, where rows are so few that the slack counts, or where
+        no steps are coarse enough.
+        """
+        if self.columns is None or self.bits is None or slack > _FEW * self.bits * rows.size:
+            return self
+        found, least, finer, last = self, _OCTAVES * _FINER, 0, -_OCTAVES * _FINER
+        for _ in range(_TRIES):
+            factor = 2.0 ** (finer / _FINER)
+            grid = EntropyGrid.of(
+                self.steps * factor, self.offsets, self.columns, self.borders is not None,
+                self.kind, self.bits,
+            )  # fmt: skip
+            spent = grid.ideal_bits(grid.round(rows, upper, order)) + slack / rows.size
+            if spent <= self.bits:
+                found, least = replace(grid, finer=finer), finer
+            else:
+                last = finer
+            step = int(np.ceil(_FINER * (spent - self.bits)))
+            following = finer + step
+            if not last < following < least:
+                following = (last + least) // 2
+            if least - last <= 1 or following == finer:
+                break
+            finer = following
+        return found
 
     @property
     def bits_per_entry(self) -> None:
@@ -183,13 +230,28 @@ class EntropyGrid:
             "steps": self.steps, "offsets": self.offsets, "least": self.least,
             "counts": self.counts, "probabilities": self.probabilities, "shifts": self.shifts,
             **({} if self.borders is None else {"borders": self.borders}),
+            **({} if self.bits is None else {"bits": np.array([self.bits])}),
+            **({} if self.finer is None else {"finer": np.array([self.finer])}),
+            **({} if self.columns is None else {
+                "points": np.concatenate([each.points for each in self.columns]),
+                "mass": np.concatenate([each.mass for each in self.columns]),
+                "sizes": np.array([each.points.size for each in self.columns]),
+            }),
         }  # fmt: skip
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray], kind: str = "index") -> EntropyGrid:
         names = ("steps", "offsets", "least", "counts", "probabilities", "shifts")
         own = {name: tensors[name] for name in names}
-        return cls(**own, borders=tensors.get("borders"), kind=kind)
+        columns = None
+        if "sizes" in tensors:
+            ends = np.cumsum(tensors["sizes"])[:-1]
+            both = (np.split(tensors[name], ends) for name in ("points", "mass"))
+            columns = tuple(Density(*each) for each in zip(*both, strict=True))
+        bits = float(tensors["bits"][0]) if "bits" in tensors else None
+        finer = int(tensors["finer"][0]) if "finer" in tensors else None
+        return cls(**own, borders=tensors.get("borders"), kind=kind, columns=columns, bits=bits,
+                   finer=finer)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

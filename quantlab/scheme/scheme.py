@@ -17,10 +17,11 @@ from quantlab._matrices import finite_matrix
 from quantlab.pairs import Operand
 from quantlab.scheme.coded import SchemeMatrix
 from quantlab.scheme.coder import Coder
-from quantlab.scheme.lengths import EntropyGrid
+from quantlab.scheme.lengths import TOLD_BITS, EntropyGrid
 from quantlab.scheme.storage import coder_of
 
 _FORMAT = "quantlab.scheme.v1"
+_SLACK = (48, 112)  # bits that tell the step and end the coder: as a rule, and at most
 _BOOKS = {
     "matrix": "one codebook a matrix",
     "index": "a codebook an index",
@@ -140,9 +141,10 @@ class Scheme:
         Where they lie elsewhere than those that the scheme was fitted to (a trend, another scale)
         codebooks are moved for all of them together, if that pays; the numbers that say so count
         in `bits_per_entry`. Plainer codebooks that the scheme keeps as spares take over where all
-        of them together lose less by those. Where the scheme was designed for A = B^T the rows at
-        hand are taken for both: feedback follows their moment too, which decoding need not know.
-        See `Coder.code`.
+        of them together lose less by those. With lengths="entropy" the steps are the finest at
+        which these rows are written in the scheme's bits. Where the scheme was designed for A = B^T
+        the rows at hand are taken for both: feedback follows their moment too, which decoding need
+        not know. See `Coder.code`.
 
         Parameters
         ----------
@@ -182,9 +184,16 @@ class Scheme:
                 f"this scheme is for the inner dimension {self.inner_dim}; got {name} of shape "
                 f"{rows.shape}"
             )
-        coder, codes = coder.code(np.ascontiguousarray(rows if operand == "x" else rows.T))
-        payload = coder.books.write(codes) if isinstance(coder.books, EntropyGrid) else None
-        return SchemeMatrix(codes, coder, operand, payload)
+        rows, payload = np.ascontiguousarray(rows if operand == "x" else rows.T), None
+        for slack in _SLACK:
+            own, codes = coder.code(rows, slack)
+            if not isinstance(own.books, EntropyGrid):
+                break
+            payload = own.books.write(codes)
+            written = 32 * payload.size + TOLD_BITS
+            if own.books.finer is None or written <= (own.books.bits or 0) * codes.size:
+                break
+        return SchemeMatrix(codes, own, operand, payload)
 
     def save(self, path: str | Path) -> None:
         """Write safetensors, readable without quantlab: the header holds the parts and the layout.

@@ -114,6 +114,18 @@ def _check_grid(tensors: Mapping[str, NDArray], k: int) -> None:
     _finite(tensors["probabilities"], "probabilities", (size,))
     _require(bool((tensors["probabilities"] > 0).all()), "probabilities must be positive")
     _finite(_tensor(tensors, "shifts", "f", 1), "shifts", (size,))
+    for name in ("bits", "finer"):
+        if name in tensors:
+            _finite(_tensor(tensors, name, "fi", 1), name, (1,))
+    if "sizes" in tensors:
+        sizes = _tensor(tensors, "sizes", "i", 1)
+        _require(sizes.shape == (k,) and bool((sizes >= 1).all()), "sizes has one number an index")
+        total = _tensor(tensors, "points", "f", 1).size
+        _require(bool((sizes <= total).all()) and int(sizes.sum()) == total, "sizes add up")
+        for name in ("points", "mass"):
+            _finite(_tensor(tensors, name, "f", 1), name, (total,))
+        apart = np.delete(np.diff(tensors["points"]), np.cumsum(sizes)[:-1] - 1)
+        _require(bool((apart > 0).all() and (tensors["mass"] > 0).all()), "densities increase")
     if "borders" in tensors:
         _require(_tensor(tensors, "borders", "f", 1).shape == (size,), "one border an integer")
 
@@ -143,7 +155,7 @@ def write(path: str | Path, coded: Any) -> None:
     """Codes or payload, and all that decoding and products need; not what encoding needs."""
     from safetensors.numpy import save_file
 
-    encoding = ("upper", "order", *USUAL)
+    encoding = ("upper", "order", *USUAL, "points", "mass", "sizes", "bits")
     coder = replace(coded.coder, spares=None)
     held = {name: t for name, t in coder.tensors().items() if name not in encoding}
     if coded.payload is None:

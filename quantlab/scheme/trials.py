@@ -136,7 +136,7 @@ def _errors(
         exact = [(_few(x), _few(y.T)) for x, y in given]
         energy = sum(float(np.vdot(cross_moment(x, x), cross_moment(y, y))) for x, y in exact)
         for parts, trial in found.items():
-            made = coders_of(data, parts, bits, most_bits, rough=True)
+            made = coders_of(data, parts, bits, most_bits)
             if _shrinks(parts):
                 made = with_gain(data, parts, made)[0]
             error, excess = 0.0, list[float]()
@@ -205,13 +205,12 @@ def coders_of(
     parts: Parts,
     bits: tuple[float | None, float | None],
     most_bits: int,
-    rough: bool = False,
 ) -> Coders:
     if data.alike and parts.basis == "none" and None is not bits[0] == bits[1]:
-        one = fit(data, parts, 0, bits[0], most_bits, rough)
+        one = fit(data, parts, 0, bits[0], most_bits)
         return one, one
     x, y = (
-        None if rate is None else fit(data, parts, which, rate, most_bits, rough)
+        None if rate is None else fit(data, parts, which, rate, most_bits)
         for which, rate in enumerate(bits)
     )
     return x, y
