@@ -317,6 +317,7 @@ class DensityPage:
         ticks(plot.xaxis, range(-4, 5), ["−4", "−3", "−2", "−1", "0", "1", "2", "3", "4"])
         plot.ygrid.grid_line_color = None
         plot.yaxis.major_tick_line_color = plot.yaxis.axis_line_color = None
+        plot.yaxis.major_label_text_font_size = "10px"  # a row has as little as 11
         plot.min_border_left = 108
         return plot
 
