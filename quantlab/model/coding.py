@@ -15,7 +15,7 @@ from quantlab.design import DESIGNS, design_empirical
 from quantlab.formats import FORMATS, GROUP_FORMATS, GroupFormat
 from quantlab.model.operands import Array, Operands
 from quantlab.model.routing import Coded, Coder
-from quantlab.model.schemes import books_of_values, scheme_halves
+from quantlab.model.schemes import books_of_values, feed_back, scheme_halves
 from quantlab.pairs import EmpiricalPair
 from quantlab.scheme.coder import Coder as Half
 
@@ -80,7 +80,8 @@ def code_products(
     -----
     Scales and codebooks are those of the calibration texts; only formats of groups take theirs from
     what they code. In attention times values the inner index is the token, and no index is like
-    the next text's: "empirical", "balanced" and "scheme" are one codebook an operand there.
+    the next text's: "empirical" and "balanced" are one codebook an operand there, and "scheme"
+    is that, rounded with feedback by the moments of the text itself.
     """
     made: dict[str, Coder] = {}
     for name, operands in products.items():
@@ -111,7 +112,8 @@ def _coders(operands: Operands, design: str, rates: Sequence[int]) -> Mapping[in
     if not all(any(part.any() for part in side) for side in (operands.x, operands.y)):
         return dict.fromkeys(rates, _as_it_is)
     if design in _OF_DATA and operands.kind == "values":
-        return {rate: _ByBooks(*books_of_values(operands, 2**rate)) for rate in rates}
+        how = _ByFeedback if design == "scheme" else _ByBooks
+        return {rate: how(*books_of_values(operands, 2**rate)) for rate in rates}
     pair = operands.pair()
     if design in FORMATS:
         return {rate: _ByBooks(*FORMATS[design](pair, 2**rate)) for rate in rates}
@@ -189,6 +191,17 @@ class _ByBooks(_Cached):
 
     def side_bits(self, operands: Operands) -> float:
         return 32 * (self.book_x.n_levels + self.book_y.n_levels)
+
+
+@dataclass
+class _ByFeedback(_ByBooks):
+    """Attention by values: each text's values steered by its probabilities, then these by those."""
+
+    def __call__(self, operands: Operands) -> Coded:
+        y = tuple(feed_back(v, p, self.book_y) for p, v in zip(operands.x, operands.y, strict=True))
+        if not all(p.all() for p in operands.x):  # what a token does not see stays zero
+            return self.side(operands.x, 0), y
+        return tuple(feed_back(p, v, self.book_x) for p, v in zip(operands.x, y, strict=True)), y
 
 
 @dataclass

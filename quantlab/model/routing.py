@@ -245,7 +245,7 @@ class _Router:
         out = torch.zeros(*p.shape[:3], v.shape[-1])
         for i, (t, *four) in enumerate(zip(lengths, x, y, *coded, strict=True)):
             left, right, a, b = (torch.from_numpy(each) for each in four)
-            exact, found = left @ right.T, a @ b.T
+            exact, found = left @ right.T, (a * (left > 0)) @ b.T  # what is not seen stays zero
             self._measure(name, exact, found)
             out[i, :, :t] = (exact if self.exact else found).reshape(-1, t, out.shape[-1])
         return out

@@ -9,15 +9,17 @@ import numpy as np
 from quantlab.codebook import Codebook
 from quantlab.design.empirical import at_least_two, bandwidth
 from quantlab.design.weighted_kmeans import weighted_kmeans
-from quantlab.model.operands import Operands
+from quantlab.model.operands import Array, Operands
 from quantlab.pairs import EmpiricalPair
 from quantlab.scheme.calibration import Calibration, Parts
 from quantlab.scheme.coder import Coder
 from quantlab.scheme.fitting import fit
+from quantlab.scheme.rounding import feedback_of, one_book, round_feedback
 
 _DIAGONAL = Parts("diagonal", "allocated", "nearest", "fixed", "shape", 1.0)
 _BALANCED = Parts("balanced", "equal", "feedback", "fixed", "matrix", 1.0)
 _MOST_BITS = 8
+_RIDGE = 0.01
 _MOST_DIAGONAL = 1024  # inner dimension
 Halves = tuple[Coder, Coder]
 
@@ -40,6 +42,20 @@ def scheme_halves(pair: EmpiricalPair, rates: Sequence[int]) -> dict[int, Halves
         x, y = (fit(data, parts, which, rate, _MOST_BITS) for which in (0, 1))
         found[rate] = x.in_units(exponents[0]), y.in_units(exponents[1])
     return found
+
+
+def feed_back(rows: Array, others: Array, book: Codebook) -> Array:
+    """Rows (m, t) coded so that the product with `others` (n, t) of the same text loses least.
+
+    `round_feedback` with the text's own moment, 1 % of its mean diagonal added: nothing of it is
+    needed to decode.
+    """
+    moment = others.astype(np.float64).T @ others
+    t = len(moment)
+    moment += (_RIDGE * np.trace(moment) / t + 1e-30) * np.eye(t)
+    upper, order = feedback_of(moment)
+    codes = round_feedback(np.ascontiguousarray(rows), upper, *one_book(book, t), order)
+    return book.centers[codes].astype(np.float32)
 
 
 def books_of_values(operands: Operands, levels: int) -> tuple[Codebook, Codebook]:
