@@ -12,12 +12,16 @@ from weakref import WeakValueDictionary
 
 import panel as pn
 import panel_material_ui as pmui
+import param
 from bokeh.document import Document
 from bokeh.events import DocumentReady
 from bokeh.models import CustomJS, Div
 from panel.io.document import _WRITE_MSGS, schedule_write_events, unlocked
+from panel.io.model import diff
+from panel.io.notebook import push
 from panel.io.state import set_curdoc
 from panel.links import Callback
+from panel.theme import Native
 from panel.util import edit_readonly
 
 from . import browser
@@ -104,6 +108,8 @@ class Session:
         self._endings: list[Callable[[], None]] = []
         self._closed = False
         self._embedded = False  # in a document of others, whose window is not the page's
+        self._root: pn.Column | None = None  # what a notebook shows
+        self._unsent: list[Any] = []  # changes that it waits for
         if self._document is not None:
             self._document.on_session_destroyed(lambda _: self.close())
         self.background = Background(self.deliver)
@@ -172,7 +178,13 @@ class Session:
             lambda event: setattr(self.state, "theme", "dark" if event.new else "light"),
             "dark_theme",
         )
-        return pn.Column(themed, Reading(), sizing_mode="stretch_width", margin=0)
+        self._reading = Reading()
+        self._reading.param.watch(lambda _: self.deliver(lambda: None), "there")
+        # a design of Panel's own: the library's would put its colours and type over the pictures'
+        self._root = pn.Column(
+            themed, self._reading, design=Native, sizing_mode="stretch_width", margin=0
+        )
+        return self._root
 
     def arrive(self, query: Mapping[str, str]) -> None:
         """Take a link on a page that was made before its visitor came; the document is locked."""
@@ -205,6 +217,10 @@ class Session:
     def _schedule(self, show: Callable[[], None]) -> None:
         if self._closed:  # its models are empty shells
             return
+        if self._root is not None:
+            show()
+            self._push_to_notebook()
+            return
 
         def in_turn() -> None:
             # in Panel's line: what Bokeh sends by itself can overtake a new page that waits there
@@ -215,6 +231,21 @@ class Session:
 
         with set_curdoc(self._document):
             pn.state.execute(in_turn, schedule=True)
+
+    def _push_to_notebook(self) -> None:
+        """Send what has changed of models that are not Panel's own: a cell's comm does not.
+
+        Before the browser shows the page, what is sent would be lost.
+        """
+        assert self._root is not None
+        for shown, (_, _, document, comm) in list(pn.state._views.items()):
+            if comm is None or shown not in self._root._models:
+                continue
+            self._unsent += document.callbacks._held_events
+            document.callbacks._held_events = []
+            if self._unsent and self._reading.there:
+                push(document, comm, msg=diff(document, events=self._unsent))
+                self._unsent = []
 
     def _push(self) -> None:
         """Send what waits in Panel's line: what joins it during a write can be left behind."""
@@ -334,8 +365,12 @@ def framed(page: pn.viewable.Viewable) -> pn.Column:
 class Reading(pn.custom.JSComponent):
     """What a page's pictures and words answer, in a document that does not load it by itself."""
 
+    there = param.Integer(0, doc="How often the browser has said that it shows the page")
+
     _esm = (
-        "export function render({el}) {" + browser.read("embedded.js")
+        "export function render({model, el}) {"
+        "for (const ms of [300, 2000, 6000]) setTimeout(() => { model.there += 1; }, ms);"
+        + browser.read("embedded.js")
         + "if (window.quantlab_reads) return; window.quantlab_reads = true;"
         + "{" + browser.read("pointer.js") + "}{" + _WORDS + "}{" + browser.read("keys.js") + "}}"
     )  # fmt: skip

@@ -72,7 +72,8 @@ function drawn(kind, scale) {
   let x = pad, y = 52;
   pen.font = font(13, 400);
   for (const entry of view_of(legend)?.shadow_el.querySelectorAll(".entry") ?? []) {
-    const taken = 34 + pen.measureText(entry.textContent).width;
+    // an SVG is read in another type, which may be wider
+    const taken = 34 + (kind === "svg" ? 1.15 : 1) * pen.measureText(entry.textContent).width;
     if (x > pad && x + taken > width) [x, y] = [pad, y + 20];
     placed.push([entry, x, y]);
     x += taken + 8;

@@ -78,7 +78,7 @@ const heard = new WeakSet();
 function why(button) {
   const view = Bokeh.index.query_one((candidate) => candidate.shadow_el === button.getRootNode());
   const line = view?.model.document?.get_model_by_name("why");
-  if (!line) return;
+  if (!line || !pages) return; // a notebook does not hear of it
   if (!heard.has(line)) {
     heard.add(line);
     line.properties.tags.change.connect(() => {

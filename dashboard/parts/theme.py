@@ -97,7 +97,7 @@ def plain_figure(x_label: str, y_label: str, **options: Any) -> figure:
         axis.axis_label_text_color = axis.major_label_text_color = MUTED
         axis.axis_line_color = axis.major_tick_line_color = RULE
         axis.minor_tick_line_color = None
-        axis.axis_label_standoff = -4
+        axis.axis_label_standoff = 6
     plot.grid.grid_line_color = RULE
     plot.grid.grid_line_alpha = 0.6
     return plot
