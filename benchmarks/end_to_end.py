@@ -100,7 +100,11 @@ def markdown(found: dict[str, Any]) -> str:
         "products, each on the float model's operands. embedding: 1 - cosine to the float model's. "
         "loss_more: loss of finding a question's answer among all held-out ones, in nats, above "
         f"the float model's {plain['loss']:.4f}; found first: by the float model "
-        f"{plain['found']:.3f}.", "",
+        f"{plain['found']:.3f} of {found['held_out_texts'] // 2}, so that a share is known to 0.07 "
+        "and losses that differ by a few hundredths do not.", "",
+        "The parts of the scheme were fixed once, with the errors on held-out texts of some "
+        "products of the third layer in sight. Laid on the weights alone its side information "
+        "would be 0.16 bits an entry.", "",
         *_table(
             rows, ("bits", "design", "bits_per_entry", "nmse", "linear", "logits", "values",
                    "embedding", "loss_more", "found"),
@@ -125,6 +129,8 @@ def markdown(found: dict[str, Any]) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> list[str]:
+    if not rows:
+        return []
     names = names or list(rows[0])
     body = [" | ".join(_cell(row[name]) for name in names) for row in rows]
     return ["| " + " | ".join(names) + " |", "|" + "---|" * len(names),
