@@ -227,7 +227,7 @@ def markdown(record: dict) -> str:
         "All choices are made inside the calibration texts, what was settled once and for all too "
         "([settings](settle.md)); entropy-coded rows choose their steps so that what is written, "
         "the 16 bits that tell them included, keeps to the bits. (A margin of 1.5 standard errors, "
-        "settled inside the calibration texts, left 1.35e-3 at 3.94 of 4 bits; the rows' own choice "
+        "settled inside the calibration texts, left 1.35e-3 at 3.94 of 4 bits; the rows' choice "
         "replaced it when that had been seen, and has no setting.) written: mean bits an "
         "entry of codes on the held-out texts (entropy: what the range coder wrote; fixed: above "
         "their bits what moved codebooks). with side: all that decoding and products need "
