@@ -215,6 +215,23 @@ def test_codebooks_of_values_weigh_errors_as_the_product_does() -> None:
     assert books[1].n_levels == 8
 
 
+def test_values_with_feedback_lose_less_and_leave_what_is_not_seen() -> None:
+    rng = np.random.default_rng(0)
+    p = tuple(rng.dirichlet(np.full(t, 0.3), 4).astype(np.float32) for t in (9, 11, 15))
+    v = tuple(rng.normal(size=(6, t)).astype(np.float32) for t in (9, 11, 15))
+    own = Operands("v.values.0", "values", p, v)
+    lost = {}
+    for design in ("empirical", "scheme"):
+        a, b = code_products({own.name: own}, design, 3)[own.name](own)
+        errors = (x @ y.T - c @ d.T for x, y, c, d in zip(p, v, a, b, strict=True))
+        lost[design] = sum(float(np.square(e).sum()) for e in errors)
+    assert lost["scheme"] < 0.7 * lost["empirical"]
+    causal = Operands(own.name, "values", tuple(np.tril(x) for x in p), v)
+    a, _ = code_products({own.name: causal}, "scheme", 3)[own.name](causal)
+    plain, _ = code_products({own.name: causal}, "empirical", 3)[own.name](causal)
+    assert_array_equal(a[1], plain[1])
+
+
 def test_halves_of_a_scheme_are_design_schemes_in_any_unit() -> None:
     a, b = ql.GaussianPair(0.8).sample_matrices(200, 8, 100, rng=0)
     own = {"basis": "diagonal", "rates": "allocated", "rounding": "nearest", "books": "shape"}
