@@ -4,7 +4,7 @@ python -m benchmarks.end_to_end           all of it: quantlab/data/end_to_end.js
                                           10 shows, and benchmarks/results/end_to_end.{md,png}
 python -m benchmarks.end_to_end scheme    one part: formats, fitted, scheme or allocation; or
                                           none: the page anew from what is stored
-python -m benchmarks.end_to_end --quick   a few texts and designs, prints only
+python -m benchmarks.end_to_end --quick   a few texts, formats and laws at 4 bits, prints only
 
 Needs the extras `llm` and `figures`.
 """
@@ -152,7 +152,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few texts and designs, print only")
     options = parser.parse_args()
     record: dict[str, Any] = {}
-    for part in options.part or [*PARTS, ALLOCATION]:
+    parts = ["formats"] if options.quick else [*PARTS, ALLOCATION]
+    for part in options.part or parts:
         new = measured(part, options.bits, options.quick) if part != "none" else None
         if not options.quick and STORED.exists():
             record = json.loads(STORED.read_text())
