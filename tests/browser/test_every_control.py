@@ -91,6 +91,10 @@ def use(page: Page, role: str, name: str) -> None:
         control.fill("5")
         control.press("Enter")
         page.wait_for_function("location.search.includes('seed=5')")
+    elif name in ("Rows m", "Inner k", "Columns n"):
+        control.fill("300")
+        control.press("Enter")
+        expect(control).to_have_value("300")
     elif role == "textbox":
         assert name == "As Python"
         control.press("Control+a")
@@ -248,6 +252,9 @@ def test_every_control_answers(dashboard: Dashboard, name: str) -> None:
         role, control = min(left, key=lambda each: _rank(each[1]))
         use(page, role, control)
         used.add((role, control))
+        if control in ("Attention", "Gallery"):  # controls of the input before go
+            page.wait_for_function("name => location.search.includes(name)", arg=control.lower())
+            page.wait_for_timeout(1000)
         if control == "Tour":
             named(page, "tab", PAGES[name]).press("Enter")
             page.wait_for_timeout(1000)

@@ -28,7 +28,8 @@ from quantlab.dashboard.state import ATTENTION, DESIGN_LABELS, GALLERY, LAWS, Da
 from quantlab.dashboard.work.error_study import Split
 from quantlab.dashboard.work.measurements import Point, Update, codebooks, most_levels
 from quantlab.dashboard.work.reasons import Reason
-from quantlab.dashboard.work.stored import Timing, stored_wins
+from quantlab.dashboard.work.speed import Comparison, Timing
+from quantlab.dashboard.work.stored import stored_wins
 from quantlab.data import gallery
 
 RHOS = (-1.0, -0.62, -0.3, 0.0, 0.5773, 0.5774, 0.9, 1.0)
@@ -199,11 +200,15 @@ def of_other_pages() -> Iterator[tuple[dict, str]]:
         for text in (limits.rung_text, limits.density_text, limits.cell_text):
             yield {"rho": rho}, text.text
     speed = SpeedPage(_session(state))
-    for ratio in (0.4, 1.0, 7.3):
-        timings = {"numpy fp32": Timing(0.02, 1.0, 5), "from codes": Timing(0.02 / ratio, ratio, 5)}
-        speed._write(1024, 4, timings)
-        yield {"ratio": ratio}, speed.sentence.text
-        yield {"ratio": ratio}, speed.table.text
+    roofs = {"copy": 4e10, "int8": 2e12, "fp32": 2.5e11}
+    for ratio, m in itertools.product((0.4, 1.0, 7.3), (1, 100, 4096)):
+        timings = {
+            "numpy fp32": Timing(0.02, 1.0, 5, 1e7),
+            "from codes": Timing(0.02 / ratio, ratio, 5, 2e6, 0.03 / ratio),
+        }
+        speed._write(Comparison(m, 1024, 4096, 4, timings, roofs))
+        for text in (speed.sentence, speed.table, speed.roof_text):
+            yield {"ratio": ratio, "m": m}, text.text
 
 
 SOURCES = (of_the_density, of_given_matrices, of_errors, of_codebooks, of_other_pages)
