@@ -21,6 +21,7 @@ from .background import Task
 FP32 = "numpy fp32"
 _SECONDS = 4.0
 _MOST_ROUNDS = 25
+_BATCH = 0.03  # seconds: OpenBLAS's threads wait as long for more to do
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,22 @@ def _rounds(calls: dict[str, Callable[[], object]], task: Task) -> dict[str, lis
         for name, call in calls.items():
             if task.cancelled:
                 return None
-            call()  # another library's threads still spin after its own, at this one's cost
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
+            _repeated(
+                call
+            )  # other libraries' threads spin on after their calls, at this one's cost
+            seconds[name].append(_repeated(call))
         if time.perf_counter() > end:
             break
     return seconds
+
+
+def _repeated(call: Callable[[], object]) -> float:
+    """Seconds a call, over as many as fit."""
+    start, calls = time.perf_counter(), 0
+    while calls == 0 or time.perf_counter() < start + _BATCH:
+        call()
+        calls += 1
+    return (time.perf_counter() - start) / calls
 
 
 def _on_cuda(a: np.ndarray, b: np.ndarray, cb_x: Codebook, cb_y: Codebook) -> dict:

@@ -50,6 +50,7 @@ _PROBES = (
 )  # fmt: skip
 _CACHED = 1 << 23  # bytes that stay near between two products
 _COPIED = 1 << 26  # bytes, beyond every cache
+_SPINNING = 0.05  # seconds that other libraries' threads wait for more to do, at our cost
 _ROUNDS, _BATCH = 5, 2e-3  # the median of so many measurements of so many seconds
 
 
@@ -147,6 +148,7 @@ def example(layout: Layout, shape: tuple[int, int], inner_axis: int, rng: Any) -
 
 def _rounds(calls: Sequence[Callable[[], object]]) -> NDArray[np.float64]:
     """Seconds (rounds, calls); each round goes over all, so that a slow spell hits all alike."""
+    time.sleep(_SPINNING)
     repeats = []
     for call in calls:
         call()  # may compile
