@@ -82,7 +82,11 @@ def _kind(product: Product) -> tuple[str, Layout, Layout, bool]:
     """What products that share costs have in common: route, layouts, and whether threads help."""
     route, m, k, n = product.route, product.m, product.k, product.n
     prepared = product.b.prepared and route == "int8" and m <= cpu.FEW_LANES
-    least = lanes.THREADED if prepared else {"grouped": grouped.THREADED}.get(route, cpu.THREADED)
+    least = (
+        lanes.THREADED
+        if prepared
+        else {"grouped": grouped.THREADED, "fused": 0}.get(route, cpu.THREADED)
+    )
     rows = (
         max(m, vector.TILES[vector.best_tile()].rows)
         if route in ("int8", "int16") and not prepared
