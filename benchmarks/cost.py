@@ -47,7 +47,7 @@ def sizes(most_rows: int, rng: np.random.Generator) -> list[tuple[int, int, int]
 
 
 def measured_products(quick: bool = False) -> list[dict]:
-    """Predicted and measured seconds; the median of rounds that go over all products in turn."""
+    """Predicted and measured seconds; the fastest of rounds that go over all products in turn."""
     rng = np.random.default_rng(7)
     rows, calls = [], []
     for name, (route, a, b, most) in KINDS.items():
@@ -66,7 +66,7 @@ def measured_products(quick: bool = False) -> list[dict]:
                 ql.matmul(left, right, route=route)
                 repeats += 1
             seconds[turn, i] = (time.perf_counter() - start) / repeats
-    for row, each in zip(rows, np.median(seconds, axis=0), strict=True):
+    for row, each in zip(rows, seconds.min(axis=0), strict=True):
         found = cost(row.pop("product"))
         row |= {"predicted": found.seconds, "measured": float(each), "bound": found.bound,
                 "share": found.limit / float(each)}  # fmt: skip

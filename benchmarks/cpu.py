@@ -32,8 +32,6 @@ SHAPES = [
     (2048, 2048, 2048), (1000, 1500, 777),
 ]  # fmt: skip
 QUICK = [(1, 4096, 4096), (128, 256, 128), (1024, 1024, 1024)]
-# the lines of the kernels that `encode` could do without if no entry were NaN
-_CHECKS = ("finite &= value - value == 0", "finite &= finite_kernel(block)")
 PAIR = ql.GaussianPair(rho=0.7)
 # a scale for 32, 128, 32 and 16 entries along the inner dimension
 GROUPED = ("int8_g32", "int8_g128", "mxfp4", "nvfp4")
@@ -129,45 +127,7 @@ def encode_contenders(levels: int, rng: np.random.Generator) -> Contenders:
         "quantlab": lambda: ql.encode(matrix, book),
         "quantlab, out=": lambda: ql.encode(matrix, book, out=out),
         "quantlab, packed": lambda: ql.encode(matrix, book, packed=True),
-        "quantlab, without the check for NaN": _unchecked(matrix, book, out),
     }
-
-
-def _unchecked(matrix: np.ndarray, book: ql.Codebook, out: np.ndarray) -> Callable[[], object]:
-    """encode without its check, to price it: the same loops, compiled from the same source."""
-    import inspect
-    import textwrap
-
-    from numba import njit
-
-    from quantlab.codes import encoding, kernels
-
-    find = encoding._finder(book, matrix.dtype)
-    made = dict(
-        zip(find.__code__.co_freevars, (c.cell_contents for c in find.__closure__), strict=True)
-    )
-    compiled = made.get("count") or made["bucket"]
-    source = textwrap.dedent(inspect.getsource(compiled.py_func))
-    source = source.replace("@kernel", "@njit(nogil=True)")
-    assert any(check in source for check in _CHECKS)
-    for check in _CHECKS:
-        source = source.replace(check, "pass")
-    names = compiled.py_func.__code__.co_freevars
-    cells = (cell.cell_contents for cell in compiled.py_func.__closure__)
-    scope = {**vars(kernels), "njit": njit, **dict(zip(names, cells, strict=True))}
-    exec(source, scope)
-    bare = scope[compiled.py_func.__name__]
-    arguments = (
-        (made["padded"],)
-        if "count" in made
-        else tuple(made[name] for name in ("start", "inverse", "first", "last", "padded"))
-    )
-    spans = _threads.split(matrix.shape[0], 4 * _threads.count())
-
-    def rows(span: tuple[int, int]) -> None:
-        bare(matrix[slice(*span)].reshape(-1), *arguments, out[slice(*span)].reshape(-1))
-
-    return lambda: _threads.for_each(rows, spans)
 
 
 def cold_starts(rounds: int) -> dict[str, list[Timing]]:

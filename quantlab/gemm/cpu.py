@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,16 +58,12 @@ def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.f
     padded_rows = -(-m // kernels.rows) * kernels.rows
     decoded = np.empty((padded_rows, lines * 64 // kind.itemsize), kind)
     sums = np.empty(m, np.int32)
-    table_a = grid_a.table.astype(kind)
-    table_b = grid_b.table if kernels.words else (grid_b.table + 128).astype(np.uint8)
-
-    threaded = max(m, kernels.rows) * k * n >= THREADED
-    parts = 4 * _threads.count() if threaded else 1
+    table_a, table_b = (
+        (grid_a.table, grid_b.table) if kernels.words else (grid_a.signed, grid_b.unsigned)
+    )
 
     def decode_rows(span: tuple[int, int]) -> None:
         kernels.decode_rows(a._data, a._held_bits, table_a, *span, k, decoded, sums)
-
-    _threads.for_each(decode_rows, _threads.split(m, parts))
 
     c = np.empty((m, n), np.float32)
     span = _span(plan.route, kernels.words)
@@ -75,9 +71,6 @@ def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.f
     depth = 256 if m <= _FEW_ROWS else 4096
     scale = grid_a.scale * grid_b.scale
     row_scale, column_scale = _outer_scale(a, m), _outer_scale(b, n)
-    rows, columns = [(0, m)], _threads.split(n, parts, kernels.columns)
-    if threaded and len(columns) < _threads.count():
-        rows, columns = _threads.split(m, parts, kernels.rows), [(0, n)]
 
     def multiply(task: tuple[tuple[int, int], tuple[int, int]]) -> None:
         kernels.multiply(
@@ -85,6 +78,15 @@ def _product_integer(a: CodedMatrix, b: CodedMatrix, plan: Plan) -> NDArray[np.f
             column_scale, c,
         )  # fmt: skip
 
+    if max(m, kernels.rows) * k * n < THREADED:
+        decode_rows((0, m))
+        multiply(((0, m), (0, n)))
+        return c
+    parts = 4 * _threads.count()
+    rows, columns = [(0, m)], _threads.split(n, parts, kernels.columns)
+    if len(columns) < _threads.count():
+        rows, columns = _threads.split(m, parts, kernels.rows), [(0, n)]
+    _threads.for_each(decode_rows, _threads.split(m, parts))
     _threads.for_each(multiply, [(r, s) for r in rows for s in columns])
     return c
 
@@ -109,8 +111,13 @@ def _span(route: str, words: bool) -> int:
 
 def _outer_scale(coded: CodedMatrix, size: int) -> NDArray[np.float64]:
     if coded.scale is None:
-        return np.ones(size)
+        return _ones(size)
     return np.broadcast_to(coded.scale.reshape(-1), size).astype(np.float64)
+
+
+@lru_cache(maxsize=16)
+def _ones(size: int) -> NDArray[np.float64]:
+    return np.ones(size)
 
 
 def _product_fp32(a: Any, b: Any) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from quantlab import _display
@@ -137,10 +138,11 @@ def choose(a: Any, b: Any, route: str | None = None) -> Plan:
     if route in ("fp32", "grouped"):
         return _fp32("asked for" if route == "fp32" else "no scale varies along it", route)
     for name in (route,) if route else ("int8", "int16"):
-        extra, coding, grids = _errors(a, b, GRID_LIMITS[name])
-        if route or extra <= TOLERANCE * coding:
-            reason = "asked for" if route else f"adds under {TOLERANCE:.0%} to the error"
-            return Plan(name, reason, extra, coding, grids)
+        found = _integer(name, *_snapped(a, b, GRID_LIMITS[name]))
+        if route:
+            return replace(found, reason="asked for")
+        if found.extra_nmse <= TOLERANCE * found.coding_nmse:
+            return found
     return _fp32(f"an int16 grid would add over {TOLERANCE:.0%} to the error", route)
 
 
@@ -153,10 +155,10 @@ def _grouped(a: CodedMatrix, b: CodedMatrix, route: str | None) -> Plan:
         return _fp32(reason, route)
     if route is None and (group < _LEAST_GROUP or _slow_groups()):
         return _fp32(reason, route)
-    extra, coding, grids = _errors(a, b, GRID_LIMITS["int8"])
-    if route is None and extra > TOLERANCE * coding:
+    found = _integer("grouped", *_snapped(a, b, GRID_LIMITS["int8"]))
+    if route is None and found.extra_nmse > TOLERANCE * found.coding_nmse:
         return _fp32(f"{reason}, and a byte's grid would add over {TOLERANCE:.0%}", route)
-    return Plan("grouped", f"{reason}: an integer product a group", extra, coding, grids)
+    return replace(found, reason=f"{reason}: an integer product a group")
 
 
 def _slow_groups() -> bool:
@@ -185,10 +187,15 @@ def _varies(coded: CodedMatrix, axis: int) -> bool:
     return coded.scale is not None and coded.scale.shape[axis] > 1
 
 
-def _errors(a: CodedMatrix, b: CodedMatrix, limit: int) -> tuple[float, float, tuple[Snapped, ...]]:
+def _snapped(a: CodedMatrix, b: CodedMatrix, limit: int) -> tuple[Snapped, Snapped]:
     from quantlab.gemm.grid import snap  # here: it imports numba
 
-    grids = snap(a, limit), snap(b, limit)
+    return snap(a, limit), snap(b, limit)
+
+
+@lru_cache(maxsize=64)
+def _integer(route: str, *grids: Snapped) -> Plan:
+    """The plan of operands on these grids, remembered."""
     extra = sum(grid.added / grid.energy for grid in grids if grid.energy)
     coding = sum(grid.coding / grid.energy for grid in grids if grid.energy)
-    return extra, coding, grids
+    return Plan(route, f"adds under {TOLERANCE:.0%} to the error", extra, coding, grids)

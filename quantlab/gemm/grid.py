@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ _LEAST_SAMPLES, _MOST_SAMPLES = 1 << 12, 1 << 14
 _CANDIDATES = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapped:
     """Integers q by code, scale s; mean squares of c - s q, of the coding error, and of c.
 
@@ -27,6 +28,16 @@ class Snapped:
     added: float
     coding: float
     energy: float
+
+    @cached_property
+    def signed(self) -> NDArray[np.int8]:
+        """The table as bytes."""
+        return self.table.astype(np.int8)
+
+    @cached_property
+    def unsigned(self) -> NDArray[np.uint8]:
+        """The table as bytes, 128 added."""
+        return (self.table + 128).astype(np.uint8)
 
 
 def snap(coded: CodedMatrix, limit: int) -> Snapped:

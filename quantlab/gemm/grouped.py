@@ -73,8 +73,8 @@ def multiply_grouped(
     padded_rows = -(-m // kernels.rows) * kernels.rows
     decoded = np.empty((padded_rows, lines * 64 // kind.itemsize), kind)
     sums = np.empty(m, np.int32)
-    table_a = grids[0].table.astype(kind)
-    table_b = grids[1].table if words else (grids[1].table + 128).astype(np.uint8)
+    table_a = grids[0].table if words else grids[0].signed
+    table_b = grids[1].table if words else grids[1].unsigned
     groups = -(-k // group)
     shifts = np.zeros((padded_rows, groups), np.int32)
     row_scale = np.zeros((padded_rows, groups), np.float32)

@@ -75,8 +75,8 @@ def multiply_lanes(
     decoded = np.empty((m, lanes.shape[1] * _LINE * (2 if nibbles else 1)), np.int8)
     sums = np.empty(m, np.int32)
     decode_rows = integer_kernels("avx512vnni", False, MOST_LEVELS).decode_rows
-    decode_rows(a._data, a._held_bits, grids[0].table.astype(np.int8), 0, m, k, decoded, sums)
-    table = (grids[1].table[:MOST_LEVELS] + 128).astype(np.uint8)
+    decode_rows(a._data, a._held_bits, grids[0].signed, 0, m, k, decoded, sums)
+    table = grids[1].unsigned[:MOST_LEVELS]
     c = np.empty((m, n), np.float32)
     scale = grids[0].scale * grids[1].scale
 

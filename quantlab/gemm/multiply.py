@@ -79,6 +79,8 @@ def matmul(
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {BACKENDS}; got {backend!r}")
+    if isinstance(a, CodedMatrix) and isinstance(b, CodedMatrix) and backend in ("auto", "cpu"):
+        return _on_host(a, b, backend, route)
     for operand in (a, b):
         if isinstance(operand, CodedOperand):
             if backend not in ("auto", "cpu") or route is not None:
