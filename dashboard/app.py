@@ -27,11 +27,13 @@ from panel.util import edit_readonly
 from . import browser
 from .pages import Page
 from .parts import glossary
+from .parts.board import Board
 from .parts.connection import Connection
 from .parts.controls import OWN_CONTROLS, Controls
 from .parts.layout import CSS, text
 from .parts.theme import PAGE_STYLE, TABS_STYLE, THEME, paint
 from .parts.toolbar import Toolbar
+from .parts.upload_input import UploadInput
 from .state import CONTROLS, PAGES, DashboardState
 from .work.background import Background
 
@@ -76,6 +78,9 @@ RARE = {
     "page", "hide", "source", "law", "layer", "head", "problem", "operand", "rounding", "designs",
     "linked", "own_x", "keep",
 }  # fmt: skip
+#: The pages' own components. The browser learns of them with the page that it loads: one that was
+#: made ready before they are imported could not show them.
+COMPONENTS = (Board, UploadInput)
 #: page -> its module and class, imported on the first visit.
 _PAGES = {
     "density": ("overview", "OverviewPage"),

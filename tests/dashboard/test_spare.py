@@ -7,6 +7,8 @@ import gc
 import gzip
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -206,6 +208,25 @@ def test_little_memory_makes_few_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert affordable(60) == 10
     assert affordable(4) == 4
+
+
+def test_a_page_that_is_ready_knows_the_components_of_all_pages() -> None:
+    """Panel sends a component's definition to the first who asks; others have it in their page."""
+    code = (
+        "import pkgutil, sys\n"
+        "from bokeh.model import Model\n"
+        "from bokeh.core.has_props import is_DataModel\n"
+        "import quantlab.dashboard.app, quantlab.dashboard as package\n"
+        "models = Model.model_class_reverse_map\n"
+        "known = lambda: {n for n in models if is_DataModel(models[n]) and '.' not in n}\n"
+        "before = known()\n"
+        "for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "    __import__(module.name)\n"
+        "print(*sorted(known() - before))\n"
+        "assert 'Board1' in before\n"
+    )
+    late = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert late.stdout.strip() == ""
 
 
 @pytest.fixture(scope="module")
