@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from html import escape
 from importlib import import_module
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import panel as pn
 import panel_material_ui as pmui
@@ -23,6 +24,8 @@ from panel.io.state import set_curdoc
 from panel.links import Callback
 from panel.theme import Native
 from panel.util import edit_readonly
+
+from quantlab.gemm import cuda
 
 from . import browser
 from .pages import Page
@@ -50,13 +53,16 @@ for (const kind of ["keydown", "keyup"])
   });
 """
 #: Layouts that are local; pictures read by pointer or keys, and what is dragged in them; files that
-#: are dropped; keys for a lecture.
-_SCRIPTS = ("layout.js", "pointer.js", "drop.js", "keys.js")
+#: are dropped; keys for a lecture; pages that are built before they are opened.
+_SCRIPTS = ("layout.js", "pointer.js", "drop.js", "keys.js", "ahead.js")
 #: What a word means, and why a number is so.
 _WORDS = glossary.script() + browser.read("glossary.js")
-#: Pages that are not open keep their layout and cost nothing; the first one fits a wide window.
+#: Pages that are not open keep their layout and cost nothing; one that is built before its first
+#: visit gets a layout; the first one fits a wide window.
 _SLOTS = """
 .away { content-visibility: hidden; visibility: hidden; height: 0 !important; overflow: hidden; }
+.ahead { position: absolute !important; width: 100%; visibility: hidden; height: 0 !important;
+  overflow: hidden; }
 @container (min-width: 1101px) {
   .density:not(.away) { flex: 1 0 auto; }
 }
@@ -65,12 +71,17 @@ _SLOTS = """
 _OPEN = """
 const name = names[source.active], slots = {%s}, view = (model) => Bokeh.index.find_one(model);
 if (slots[name].children.length) {
-  for (const [key, slot] of Object.entries(slots))
-    view(slot)?.el.classList.toggle("away", key !== name);
+  for (const [key, slot] of Object.entries(slots)) {
+    const box = view(slot)?.el.classList;
+    box?.remove("ahead");
+    box?.toggle("away", key !== name);
+  }
   view(page)?.el.classList.toggle("alone", alone.includes(name));
   view(page)?.el.classList.toggle("wall", wall && name === "density");
 }
 """
+#: Visitors at a time for whom pages are built while their hands rest: each takes 0.2 s of the loop.
+_FEW = 4
 #: Seconds after a change until it is looked whether all of it has been sent.
 _LEFT_BEHIND = 0.02
 #: Controls that change more than what a slider moves.
@@ -125,6 +136,7 @@ class Session:
         self.toolbar = Toolbar(self.state, self.deliver)
         self.keys = Div(text="", visible=False, name="keys")  # "WORD COUNT", from the browser
         self.keys.on_change("text", lambda _, old, new: self._pressed(new.split(" ")[0]))
+        self.keys.tags = list(PAGES)  # that are not built
         self.notice = text("", "notice", "notice")
         self.notice.styles = {"grid-area": "notice"}
         self.notice.tags = [self.connection.belongs]  # a model is synchronised if another holds it
@@ -216,6 +228,7 @@ class Session:
     def close(self) -> None:
         """End the session: its slow work stops, and nothing more of it is shown."""
         self._closed = True
+        _VISITORS.discard(self)
         for ending in self._endings:
             ending()
 
@@ -262,8 +275,10 @@ class Session:
             self.state.page = list(PAGES)[event.new]
 
     def _pressed(self, word: str) -> None:
-        stop = self.state.tour
-        if word == "keep":
+        stop, (word, _, name) = self.state.tour, word.partition(":")
+        if word in ("near", "rest"):
+            self.deliver(lambda: self._build_ahead(name, word == "rest"))
+        elif word == "keep":
             self.state.param.update(keep=self.state.setting())
         elif word == "clear":
             self.state.param.update(keep="")
@@ -308,7 +323,21 @@ class Session:
             slot.css_classes = [key] if key == name else [key, "away"]
         if name in self._pages:
             self._pages[name].refresh()
+        else:
+            self._build(name)
+
+    def _build_ahead(self, name: str, at_rest: bool) -> None:
+        """Build a page that is likely to be opened; one by one, and few visitors' at a time."""
+        _VISITORS.add(self)
+        if name in self._pages or name not in PAGES or (at_rest and len(_VISITORS) > _FEW):
             return
+        for key, slot in self._slots.items():
+            if "ahead" in slot.css_classes:
+                slot.css_classes = [key, "away"]
+        self._slots[name].css_classes = [name, "ahead"]
+        self._build(name)
+
+    def _build(self, name: str) -> None:
         module, kind = _PAGES[name]
         build = getattr(import_module(f".pages.{module}", __package__), kind)
         self._pages[name] = page = build(self)
@@ -318,6 +347,7 @@ class Session:
             self._paint(view)
         # last: a figure's own changes would reach the browser before the figure does
         self._slots[name].append(view)
+        self.keys.tags = [key for key in PAGES if key not in self._pages]
 
     def _classes(self) -> list[str]:
         classes = {
@@ -334,7 +364,9 @@ class Session:
 
 @cache
 def _scripts() -> str:
-    return "".join("{" + code + "}" for code in (*map(browser.read, _SCRIPTS), _WORDS))
+    names = json.dumps({title: name for name, title in PAGES.items()})
+    scripts = "".join("{" + code + "}" for code in (*map(browser.read, _SCRIPTS), _WORDS))
+    return f"const PAGES = {names};{scripts}"
 
 
 def _forget_callbacks(page: pn.viewable.Viewable) -> None:
@@ -350,6 +382,8 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+#: Sessions whose visitors have come.
+_VISITORS: WeakSet[Session] = WeakSet()
 #: The session of each served document, by its id: a session holds its document and ends with it.
 _SESSIONS: WeakValueDictionary[int, Session] = WeakValueDictionary()
 
@@ -358,6 +392,13 @@ def arrive(document: Document, query: Mapping[str, str]) -> None:
     """Apply a link to a served page that has no visitor yet; its document is locked."""
     with set_curdoc(document):
         _SESSIONS[id(document)].arrive(query)
+
+
+def import_pages() -> None:
+    """Import what pages import on their first visits; on a thread, while nobody waits."""
+    for module, _ in _PAGES.values():
+        import_module(f".pages.{module}", __package__)
+    cuda.available()
 
 
 def framed(page: pn.viewable.Viewable) -> pn.Column:

@@ -25,9 +25,10 @@ from tornado.process import task_id
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
-from ..app import TITLE, _document, arrive
+from ..app import TITLE, _document, arrive, import_pages
 from ..limits import LIMITS, MEGABYTE
 from ..state import ATTENTION, SYNTHETIC, DashboardState
+from ..work.background import server_pool
 from ..work.measurements import measurements
 from .admin import AdminPage
 from .arrivals import Arrivals, Turn
@@ -131,6 +132,7 @@ def serve(
             (DashboardState(source=source).request() for source in (SYNTHETIC, ATTENTION)),
             lambda: readiness.done(ERRORS),
         )
+        server_pool("file").submit(import_pages)
         measurements().prepare(DashboardState().request())
         pages = server._tornado.applications["/"]
         ready = PageHandler.spare = SparePages(

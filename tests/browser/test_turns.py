@@ -149,3 +149,29 @@ def test_files_dropped_on_any_page_are_taken(dashboard: Dashboard) -> None:
     }""")
     expect(page.get_by_text("A is 3 × 2 and B 2 × 3")).to_be_visible()
     expect(page.get_by_role("tab", name="Your data")).to_have_attribute("aria-selected", "true")
+
+
+def test_while_the_hand_rests_all_pages_are_built(dashboard: Dashboard) -> None:
+    page = dashboard()
+    measured(page, k_x=16)
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.wait_for_function("Bokeh.documents[0].get_model_by_name('keys').tags.length === 0")
+    page.wait_for_function("Bokeh.documents[0].is_idle")
+    assert page.evaluate("document.documentElement.scrollHeight") == height
+    page.evaluate("WebSocket.prototype.send = () => {}")  # no answer of the server is needed
+    for name, picture in (("Speed", "speed_bars"), ("Error", "exact"), ("Limits", "limit_rungs")):
+        assert not page.evaluate(_SEEN, picture)
+        turn(page, name)
+        page.wait_for_function(_SEEN, arg=picture)
+
+
+def test_a_page_is_built_when_the_pointer_is_on_its_tab(dashboard: Dashboard) -> None:
+    page = dashboard()
+    measured(page, k_x=16)
+    page.get_by_role("tab", name="Limits", exact=True).hover()
+    page.wait_for_function("!Bokeh.documents[0].get_model_by_name('keys').tags.includes('limits')")
+    page.get_by_role("tab", name="Codebooks", exact=True).focus()
+    page.wait_for_function("Bokeh.documents[0].get_model_by_name('keys').tags.length < 5")
+    assert not page.evaluate(_SEEN, "limit_rungs")
+    turn(page, "Limits")
+    page.wait_for_function(_SEEN, arg="limit_rungs")

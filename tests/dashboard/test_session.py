@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from weakref import WeakSet
 
 import numpy as np
 import panel as pn
@@ -16,6 +17,7 @@ from panel.io.state import set_curdoc
 from panel.links import Callback
 
 import quantlab as ql
+from quantlab.dashboard import app
 from quantlab.dashboard.app import Session, _document
 from quantlab.dashboard.pages.density import FORK_REACH, DensityPage, fork, ridge
 from quantlab.dashboard.state import LAWS, PAGES, STUDENT_T, DashboardState
@@ -216,3 +218,39 @@ def test_a_page_does_not_follow_the_work_of_others() -> None:
     page = _document()
     assert list(pn.state.param.watchers["busy"]["value"]) == before
     assert page.busy is False
+
+
+def test_pages_are_built_before_they_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_VISITORS", WeakSet())
+    session = Session()
+    session._react()
+    assert session.keys.tags == list(PAGES)[1:]
+    session._pressed("rest:error")
+    session._pressed("rest:nothing")
+    session._pressed("near:speed")
+    classes = {name: slot.css_classes for name, slot in session._slots.items()}
+    assert classes["density"] == ["density"]
+    assert classes["error"] == ["error", "away"], "one is laid out at a time"
+    assert classes["speed"] == ["speed", "ahead"]
+    assert session.state.page == "density"
+    assert session.keys.tags == ["codebooks", "attention", "data", "limits"]
+    built = session._pages["speed"]
+    session.tabs.active = list(PAGES).index("speed")
+    assert session.state.page == "speed"
+    assert session._slots["speed"].css_classes == ["speed"]
+    assert session._pages["speed"] is built
+    assert len(session._slots["speed"]) == 1
+
+    others = [Session() for _ in range(app._FEW)]
+    for other in others:
+        other._pressed("near:error")
+    session._pressed("rest:limits")
+    assert "limits" in session.keys.tags, "many visitors: what their hands are near, no more"
+    session._pressed("near:limits")
+    assert "limits" not in session.keys.tags
+    others.pop().close()
+    session._pressed("rest:data")
+    assert "data" not in session.keys.tags
+    for other in (session, *others):
+        other.close()
+    assert not app._VISITORS

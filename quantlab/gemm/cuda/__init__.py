@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,11 +17,19 @@ __all__ = ["available", "device_name", "matmul_cuda", "plan_cuda"]
 
 def available() -> bool:
     """Whether torch is installed and sees a CUDA device; for switches that show only then."""
-    if find_spec("torch") is None:
+    if find_spec("torch") is None or _built_for_cpus():
         return False
     import torch
 
     return bool(torch.cuda.is_available())
+
+
+def _built_for_cpus() -> bool:
+    """What torch's version says without the seconds that its import takes."""
+    try:
+        return version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return False
 
 
 def device_name() -> str | None:
