@@ -5,6 +5,43 @@ const REST = 250, AWAY = 300, GAP = 6;
 const LABEL = "label, legend, th, td, dfn, span, p, button";
 const pages = [...document.scripts].map(({src}) => src.split("/static/js/bokeh")).find(({length}) => length > 1);
 
+// In Jupyter the notebooks are those beside the one that is open. A folder is looked at once: its address, its
+// path, its files.
+const jupyter = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "null");
+const folders = new Map();
+function beside() {
+  const [address, path = ""] = location.pathname.match(/^.*?\/(?:tree|notebooks)\/(.*\/)?(?=[^/]+\.ipynb$)/) ?? [];
+  if (!jupyter || !address) return [];
+  if (!folders.has(address)) {
+    const files = [];
+    folders.set(address, [address, decodeURIComponent(path), files]);
+    fetch(`${jupyter.baseUrl}api/contents/${path}?type=directory`).then((answer) => answer.json())
+      .then(({content}) => files.push(...content.map(({name}) => name))).catch(() => {});
+  }
+  return folders.get(address);
+}
+beside();
+function reference(file, words) {
+  const [address, , files] = beside(), found = files?.includes(`${file}.ipynb`) && `${address}${file}.ipynb`;
+  const target = pages ? `${pages[0]}/notebook/${file}` : found;
+  return target ? `<p><a href="${target}" target="_blank">${words}</a></p>` : "";
+}
+// A notebook that Jupyter trusts opens another beside itself, by Jupyter's own kind of link; else a new tab does.
+function open_beside(event) {
+  const a = event.target.closest("a"), [address, path] = beside();
+  let host = at;
+  hide(); // the note would lie above what opens
+  while (host?.getRootNode().host) host = host.getRootNode().host;
+  const notebook = host?.closest(".jp-Notebook"), trusted = document.querySelector('[data-icon="ui-components:trusted"]');
+  if (!notebook || !trusted || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const opener = notebook.appendChild(document.createElement("button"));
+  opener.dataset.commandlinkerCommand = "docmanager:open";
+  opener.dataset.commandlinkerArgs = JSON.stringify({path: path + a.getAttribute("href").slice(address.length)});
+  opener.click();
+  opener.remove();
+}
+
 const note = document.body.appendChild(document.createElement("div"));
 note.id = "glossary";
 note.setAttribute("role", "note");
@@ -58,8 +95,7 @@ function show(element, html, aloud) {
 }
 function meaning(name) {
   const [title, sentence, file, notebook, formula] = TERMS[name], where = `Notebook ${file.slice(0, 2)}, ${notebook}`;
-  const link = pages ? `<a href="${pages[0]}/notebook/${file}" target="_blank">${where}</a>` : where;
-  return `<b>${title}</b><p>${sentence}</p>${formula && `<p>${formula}</p>`}<p>${link}</p>`;
+  return `<b>${title}</b><p>${sentence}</p>${formula && `<p>${formula}</p>`}${reference(file, where)}`;
 }
 // the element of an event that is explained, and its term
 function meant(event) {
@@ -78,7 +114,7 @@ const heard = new WeakSet();
 function why(button) {
   const view = Bokeh.index.query_one((candidate) => candidate.shadow_el === button.getRootNode());
   const line = view?.model.document?.get_model_by_name("why");
-  if (!line || !pages) return; // a notebook does not hear of it
+  if (!line) return;
   if (!heard.has(line)) {
     heard.add(line);
     line.properties.tags.change.connect(() => {
@@ -119,6 +155,7 @@ listen("pointerdown", (event) => {
 listen("click", (event) => {
   const button = event.composedPath().find((element) => element.dataset?.why);
   if (button) why(button);
+  if (jupyter && within(event) && event.target.closest("a")) open_beside(event);
 });
 listen("keyup", (event) => {
   if (event.key !== "Tab" || within(event)) return;
