@@ -55,6 +55,12 @@ for (const kind of ["keydown", "keyup"])
 #: Layouts that are local; pictures read by pointer or keys, and what is dragged in them; files that
 #: are dropped; keys for a lecture; pages that are built before they are opened.
 _SCRIPTS = ("layout.js", "pointer.js", "drop.js", "keys.js", "ahead.js")
+#: The library's document, and what the browser runs before it draws.
+_TEMPLATE = (
+    '{% extends "base.html" %}{% block postamble %}{{ super() }}<script>{'
+    + browser.read("styles.js")
+    + "}</script>{% endblock %}"
+)
 #: What a word means, and why a number is so.
 _WORDS = glossary.script() + browser.read("glossary.js")
 #: Pages that are not open keep their layout and cost nothing; one that is built before its first
@@ -434,7 +440,7 @@ def _document() -> pmui.Page:
     page = pmui.Page(
         title=TITLE, main=[framed(session.page())], dark_theme=state.theme == "dark",
         busy_indicator=None, sidebar_variant="temporary", sidebar_open=False, theme_config=THEME,
-        sx=PAGE_STYLE,
+        sx=PAGE_STYLE, template=_TEMPLATE,
     )  # fmt: skip
     _leave_busy(page)
     page.param.watch(

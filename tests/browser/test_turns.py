@@ -175,3 +175,17 @@ def test_a_page_is_built_when_the_pointer_is_on_its_tab(dashboard: Dashboard) ->
     assert not page.evaluate(_SEEN, "limit_rungs")
     turn(page, "Limits")
     page.wait_for_function(_SEEN, arg="limit_rungs")
+
+
+def test_a_painting_asks_for_no_styles(dashboard: Dashboard) -> None:
+    page = dashboard()
+    measured(page, k_x=16)
+    page.evaluate("""() => {
+      const own = window.getComputedStyle;
+      window.asked = 0;
+      window.getComputedStyle = (...of) => { window.asked += 1; return own(...of); };
+    }""")
+    page.get_by_role("slider", name="Correlation ρ").press("ArrowRight")
+    expect(page.get_by_text("ρ = 0.81").first).to_be_visible()
+    measured(page, k_x=16)
+    assert page.evaluate("window.asked") < 100
