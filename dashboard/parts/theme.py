@@ -62,9 +62,10 @@ PAGE_STYLE = {
 }  # fmt: skip
 #: A disabled control's label is still read.
 WIDGET_STYLE = {"& .MuiFormLabel-root.Mui-disabled": {"color": "text.secondary"}}
-#: Choices as wide as their words, so that each is on one line.
+#: Choices as wide as their words, so that each is on one line, in a wider type than the page's too.
 CHOICE_STYLE = {
-    "& .MuiToggleButton-root": {"flex": "1 1 auto", "padding": "7px 6px", "whiteSpace": "nowrap"},
+    "& .MuiToggleButton-root": {"flex": "1 1 auto", "padding": "7px 3px", "whiteSpace": "nowrap"},
+    "& .MuiToggleButton-root:first-of-type": {"minWidth": "101px"},
 }
 #: A number's box without its buttons, which have no names: the arrow keys do the same.
 NUMBER_STYLE = {

@@ -119,6 +119,9 @@ def test_the_dashboard_in_jupyterlab(lab: str, page: Page) -> None:
     )
     assert second.bounding_box()["x"] == first.bounding_box()["x"]
     expect(first).to_have_css("color", "rgb(27, 36, 48)")
+    panel = embedded.locator(".controls").first.bounding_box()
+    choice = embedded.get_by_role("button", name="Gallery").bounding_box()
+    assert choice["x"] + choice["width"] <= panel["x"] + panel["width"] - 12, "in wider type too"
     page.get_by_role("menuitem", name="Settings", exact=True).click()
     page.get_by_text("Theme", exact=True).first.hover()
     page.get_by_text("JupyterLab Dark", exact=True).click()

@@ -102,6 +102,11 @@ def test_all_cards_of_the_first_page_fit_the_wall(
         "(all) => all.filter((e) => e.checkVisibility()).map((e) => e.clientHeight)"
     )
     assert min(heights) >= 70
+    row = page.evaluate("""() => {
+      const {frame, model} = Bokeh.index.query_one((view) => view.model.name === "rug");
+      return frame.bbox.height / model.y_range.factors.length;
+    }""")
+    assert row > (12 if height == 800 else 7), "names of rows of centres do not overlap"
 
 
 def test_keys_of_a_lecture(dashboard: Dashboard) -> None:
