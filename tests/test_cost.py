@@ -14,6 +14,7 @@ from quantlab import _threads
 from quantlab.codes import CodedMatrix
 from quantlab.gemm import Plan, cost, lanes, plan
 from quantlab.gemm.layouts import Layout, Product
+from quantlab.gemm.vector import best_tile
 
 PACKED, BYTES, FLOAT = Layout(4, 16), Layout(8, 64), Layout(32)
 KINDS = {
@@ -92,6 +93,13 @@ def test_the_bound_is_what_takes_longest() -> None:
         Product("int8", 1, 2047, 1024, PACKED, Layout(4, 16, prepared=lanes.here())),
         Product("grouped", 64, 256, 256, Layout(8, 256, group=32), BYTES),
         Product("grouped", 64, 224, 256, Layout(8, 256, group=32), BYTES),
+        *(
+            pytest.param(
+                Product("fused", 16, k, 1024, FLOAT, PACKED),
+                marks=pytest.mark.skipif(best_tile() != "avx512vnni", reason="no such route"),
+            )
+            for k in (512, 511)
+        ),
     ],
 )  # fmt: skip
 def test_a_kind_says_whether_the_product_uses_threads(

@@ -15,10 +15,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
+from quantlab import _threads
 from quantlab.codes import CodedMatrix
 from quantlab.codes.operand import CodedOperand
-from quantlab.gemm import cpu, lanes, plan, vector
-from quantlab.gemm.dispatch import GRID_LIMITS
+from quantlab.gemm import cpu, fused, lanes, plan, vector
+from quantlab.gemm.dispatch import FUSED_ROWS, GRID_LIMITS
 from quantlab.gemm.grid import snap
 
 PACKAGE = Path(ql.__file__).parent
@@ -199,10 +200,11 @@ def test_the_plan_follows_the_table() -> None:
     a, b = rng.uniform(-0.99, 0.99, size=(2, 60, 60))
     assert plan(ql.encode(a, wide), ql.encode(b, wide)).route == "fp32"
     assert plan(a, ql.encode(b, uniform)).route == "fp32"
-    fused = plan(a[:16], ql.encode(b, book(16))).route
-    assert fused == ("fused" if vector.best_tile() == "avx512vnni" else "fp32")
-    assert plan(a[:17], ql.encode(b, book(16))).route == "fp32"
-    assert plan(a[:16], ql.encode(b, book(17))).route == "fp32"
+    few = np.resize(a, (FUSED_ROWS, 60))
+    route = plan(few, ql.encode(b, book(16))).route
+    assert route == ("fused" if vector.best_tile() == "avx512vnni" else "fp32")
+    assert plan(np.resize(a, (FUSED_ROWS + 1, 60)), ql.encode(b, book(16))).route == "fp32"
+    assert plan(few, ql.encode(b, book(17))).route == "fp32"
 
 
 def test_scales(tile: str) -> None:
@@ -235,6 +237,39 @@ def test_fused_products_scale_columns() -> None:
         b = CodedMatrix(rng.integers(0, 16, (30, 70)), book(16), rng.normal(size=shape))
         exact = ql.matmul(a, b, backend="reference")
         assert_allclose(ql.matmul(a, b), exact, rtol=0, atol=1e-5, err_msg="30 terms of order 1")
+
+
+@pytest.mark.skipif(vector.best_tile() != "avx512vnni", reason="multiplied by another route")
+@pytest.mark.parametrize("held", [1, 2, 3, 4, 8])
+def test_fused_products_of_every_shape(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of 1 to 6 rows, whole lines of codes and parts, groups of rows of B and what is left.
+
+    Integers: every sum is exact in float32. One thread, and tasks of one line each.
+    """
+    rng = np.random.default_rng(held)
+    levels = min(16, 1 << held)
+    numbers = np.arange(levels) - levels // 2
+    monkeypatch.setattr(_threads, "count", lambda: 64)
+    sizes = [*SIZES[:4], (2, 1000, 130), (3, 65, 1000), (1, 8, 129), (4, 15, 600), (5, 16, 64),
+             (6, 17, 65), (7, 63, 128), (15, 1, 1000), (16, 2100, 66), (64, 9, 130)]  # fmt: skip
+    for m, k, n in sizes:
+        scale = rng.integers(1, 4, (1, n))
+        b = CodedMatrix(rng.integers(0, levels, (k, n)), ql.Codebook(numbers), scale)
+        b = b.pack() if held < 8 else b
+        assert b._held_bits == held
+        a = rng.integers(-9, 10, (m, k)).astype(np.float32)
+        for threaded in (0, 1 << 40):
+            monkeypatch.setattr(fused, "THREADED", threaded)
+            c = ql.matmul(a, b, route="fused")
+            assert_array_equal(c, a @ b.decode(), f"{m} x {k} x {n}, threads from {threaded}")
+
+
+@pytest.mark.skipif(vector.best_tile() != "avx512vnni", reason="multiplied by another route")
+def test_fused_sums_of_many_terms_are_rounded_little() -> None:
+    """A running float32 sum of 200,000 terms of 0.1 is off by 3e-4 of it, one by spans by 1e-6."""
+    b = CodedMatrix(np.ones((200_000, 3), int), ql.Codebook([0.0, 1.0])).pack()
+    a = np.full((2, 200_000), 0.1, np.float32)
+    assert_allclose(ql.matmul(a, b, route="fused"), 200_000 * np.float64(a[0, 0]), rtol=3e-6)
 
 
 def test_bad_arguments_say_what_is_wrong() -> None:

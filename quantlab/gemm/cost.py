@@ -33,7 +33,7 @@ from quantlab import _threads
 from quantlab._jit import kernel
 from quantlab.codebook import Codebook
 from quantlab.codes import CodedMatrix
-from quantlab.gemm import cpu, grouped, lanes, vector
+from quantlab.gemm import cpu, fused, grouped, lanes, vector
 from quantlab.gemm.dispatch import FUSED_ROWS
 from quantlab.gemm.layouts import WORK, Cost, Layout, Product
 from quantlab.gemm.multiply import matmul
@@ -85,7 +85,7 @@ def _kind(product: Product) -> tuple[str, Layout, Layout, bool]:
     least = (
         lanes.THREADED
         if prepared
-        else {"grouped": grouped.THREADED, "fused": 0}.get(route, cpu.THREADED)
+        else {"grouped": grouped.THREADED, "fused": fused.THREADED}.get(route, cpu.THREADED)
     )
     rows = (
         max(m, vector.TILES[vector.best_tile()].rows)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROUTES = ("int8", "int16", "grouped", "fused", "fp32")
 
 # Rows of a float operand up to which its products with 16 levels are fused with decoding.
-FUSED_ROWS = 16
+FUSED_ROWS = 64
 
 # Entries of a group from which integer sums a group are faster than float32.
 _LEAST_GROUP = 16
@@ -93,7 +93,7 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
     benchmarks/results/cpu_*.md; the rules do not depend on a clock, so that the same operands take
     the same route and give the same numbers on a busy machine too; `Plan.cost` predicts the time):
 
-    1. Up to 16 float rows times a coded B of up to 16 levels: fused, in float32: codes are read
+    1. Up to 64 float rows times a coded B of up to 16 levels: fused, in float32: codes are read
        once and decoded in registers, which beats the memory traffic of a float32 B.
        Any other float operand: fp32. Decoded by tiles for numpy's BLAS; an integer grid would need
        the operand's own statistics.

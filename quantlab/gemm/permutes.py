@@ -37,7 +37,7 @@ def _look_up(builder, table, size, planes, codes):  # type: ignore[no-untyped-de
     return found
 
 
-def _shuffle(builder, left, right, order):  # type: ignore[no-untyped-def]
+def shuffle(builder, left, right, order):  # type: ignore[no-untyped-def]
     mask = ir.Constant(ir.VectorType(LANE, len(order)), order)
     return builder.shuffle_vector(left, right, mask)
 
@@ -53,7 +53,7 @@ def _store(builder, vectors, out):  # type: ignore[no-untyped-def]
         builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=1)
 
 
-def _zipped(width, high):  # type: ignore[no-untyped-def]
+def zipped(width, high):  # type: ignore[no-untyped-def]
     """Order that interleaves the lower or upper halves of two vectors of `width` elements."""
     half = width // 2
     return [i + side for i in range(high * half, high * half + half) for side in (0, width)]
@@ -81,11 +81,11 @@ def decode_group(typingctx, size, words, source, stride, table, out):  # type: i
         for high in (0, 1):
             pairs = [
                 builder.bitcast(
-                    _shuffle(builder, quarters[i], quarters[i + 1], _zipped(64, high)), halves
+                    shuffle(builder, quarters[i], quarters[i + 1], zipped(64, high)), halves
                 )
                 for i in (0, 2)
             ]
-            quads += [_shuffle(builder, pairs[0], pairs[1], _zipped(32, h)) for h in (0, 1)]
+            quads += [shuffle(builder, pairs[0], pairs[1], zipped(32, h)) for h in (0, 1)]
         _store(builder, quads, out)
         return context.get_dummy_value()
 
@@ -101,12 +101,12 @@ def decode_packed_group(typingctx, size, source, stride, table, out):  # type: i
             return context.get_dummy_value()
         source, stride, table, out = _pointers(builder, args[1:])
         rows = _rows(builder, source, stride, ir.VectorType(BYTE, 32), 4)
-        upper, lower = (_shuffle(builder, rows[i], rows[i + 1], list(range(64))) for i in (0, 2))
+        upper, lower = (shuffle(builder, rows[i], rows[i + 1], list(range(64))) for i in (0, 2))
         lanes = ir.VectorType(LANE, 16)
         quads = []
         for j in (0, 16):
             order = [i for c in range(j, j + 16) for i in (c, c + 32, c + 64, c + 96)]
-            both = _shuffle(builder, upper, lower, order)
+            both = shuffle(builder, upper, lower, order)
             # the look-up ignores an index's two upper bits, the table's repeats the next two
             wide = builder.bitcast(both, lanes)
             shifted = builder.lshr(wide, ir.Constant(lanes, [4] * 16))
@@ -116,7 +116,7 @@ def decode_packed_group(typingctx, size, source, stride, table, out):  # type: i
                 )
                 for v in (wide, shifted)
             )
-            quads += [_shuffle(builder, even, odd, _zipped(16, half)) for half in (0, 1)]
+            quads += [shuffle(builder, even, odd, zipped(16, half)) for half in (0, 1)]
         _store(builder, quads, out)
         return context.get_dummy_value()
 
@@ -136,7 +136,7 @@ def decode_row(typingctx, size, words, source, table, out):  # type: ignore[no-u
         found = _look_up(builder, table, size.literal_value, planes, codes)
         if planes == 2:
             low, high = found
-            found = [_shuffle(builder, low, high, _zipped(64, half)) for half in (0, 1)]
+            found = [shuffle(builder, low, high, zipped(64, half)) for half in (0, 1)]
         _store(builder, found, out)
         return context.get_dummy_value()
 
