@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from quantlab.dashboard.state import PAGES
-from tests.browser.test_page import Dashboard, source
+from tests.browser.test_page import Dashboard, source, visit
 
 
 def test_attention_map_and_logits(dashboard: Dashboard) -> None:
@@ -36,14 +36,16 @@ def test_tabs_open_by_keyboard_and_keep_the_state(dashboard: Dashboard) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1280, 1920])
-@pytest.mark.parametrize("name", PAGES)
-def test_no_page_sticks_out(dashboard: Dashboard, name: str, width: int) -> None:
-    page = dashboard(f"?page={name}", width, 900)
-    page.wait_for_timeout(300)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    sticking_out = page.locator(".bk-Figure").evaluate_all(
-        """(found, width) => found.map((e) => e.getBoundingClientRect())
-            .filter((box) => box.left < 0 || box.right > width).length""",
-        width,
-    )
-    assert sticking_out == 0
+def test_no_page_sticks_out(dashboard: Dashboard, width: int) -> None:
+    page = dashboard("", width, 900)
+    for name in PAGES:
+        visit(page, name)
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        figures = page.locator(f".{name} .bk-Figure")
+        sticking_out = figures.evaluate_all(
+            """(found, width) => found.map((e) => e.getBoundingClientRect())
+                .filter((box) => box.left < 0 || box.right > width).length""",
+            width,
+        )
+        assert sticking_out == 0, name

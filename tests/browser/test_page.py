@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from playwright.sync_api import Locator, Page, expect
 
 import quantlab as ql
-from quantlab.dashboard.state import DESIGN_LABELS
+from quantlab.dashboard.state import DESIGN_LABELS, PAGES
 from quantlab.data import load_attention
 
 Dashboard = Callable[..., Page]
@@ -51,6 +51,13 @@ def press(control: Locator, key: str, times: int = 1) -> None:
     control.focus()
     for _ in range(times):
         control.press(key)
+
+
+def visit(page: Page, name: str) -> None:
+    """Open a tab, and wait for its page."""
+    page.get_by_role("tab", name=PAGES[name], exact=True).click()
+    shown = page.locator(f".content .{name}:not(.away)")
+    expect(shown.get_by_role("heading").first).to_be_visible()
 
 
 def measured(page: Page, **setting: object) -> dict[str, Shown]:

@@ -97,30 +97,34 @@ def test_keys_and_a_tap_read_it_too(dashboard: Dashboard) -> None:
     expect(tip).to_contain_text("u = 1.00 σ")
 
 
-@pytest.mark.parametrize(
-    ("query", "name", "start", "end", "control", "link"),
-    [
-        ("?rho=0.3", "pitchfork", 0.3, 0.8, "Correlation ρ", ""),
-        ("?rho=0.3", "error", 16, 4, "Levels K of A", "k_x=4"),
-        ("?page=error", "exact", 16, 32, "Levels K of A", "k_x=32"),
-        ("?page=error", "split", 256, 16, "Inner dimension k", "inner_dim=16"),
+#: page -> figure, from where to where in it, the control that follows, what its link says then
+DRAGGED = {
+    "?rho=0.3": [
+        ("pitchfork", 0.3, 0.8, "Correlation ρ", ""),
+        ("error", 16, 4, "Levels K of A", "k_x=4"),
     ],
-)
-def test_lines_and_dots_are_dragged(
-    dashboard: Dashboard, query: str, name: str, start: float, end: float, control: str, link: str
-) -> None:
+    "?page=error": [
+        ("exact", 16, 32, "Levels K of A", "k_x=32"),
+        ("split", 256, 16, "Inner dimension k", "inner_dim=16"),
+    ],
+}
+
+
+@pytest.mark.parametrize("query", DRAGGED)
+def test_lines_and_dots_are_dragged(dashboard: Dashboard, query: str) -> None:
     page = dashboard(query)
-    (x, y), to = place(page, name, start), place(page, name, end)[0]
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(0.5 * (x + to), y)
-    page.mouse.move(to, y)
-    text = slider(page, control).get_attribute("aria-valuetext") or ""
-    page.mouse.up()
-    page.mouse.move(x, y)  # let go: it stays
-    if name == "pitchfork":
-        value = float(slider(page, control).get_attribute("aria-valuenow") or "nan")
-        assert_allclose(value, end, atol=0.011)
-    else:
-        page.wait_for_function("(link) => location.search.includes(link)", arg=link)
-    assert slider(page, control).get_attribute("aria-valuetext") in (text, None)
+    for name, start, end, control, link in DRAGGED[query]:
+        (x, y), to = place(page, name, start), place(page, name, end)[0]
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(0.5 * (x + to), y)
+        page.mouse.move(to, y)
+        text = slider(page, control).get_attribute("aria-valuetext") or ""
+        page.mouse.up()
+        page.mouse.move(x, y)  # let go: it stays
+        if name == "pitchfork":
+            value = float(slider(page, control).get_attribute("aria-valuenow") or "nan")
+            assert_allclose(value, end, atol=0.011)
+        else:
+            page.wait_for_function("(link) => location.search.includes(link)", arg=link)
+        assert slider(page, control).get_attribute("aria-valuetext") in (text, None)
