@@ -69,9 +69,9 @@ def tile_explorer(tile: Tile) -> Column:
         ys = [y + r for _ in range(columns) for r in range(rows)]
         plot.quad(xs, [c + step for c in xs], [r + 1 for r in ys], ys, **outline)
     texts: tuple[tuple[float, float, str], ...] = (
-        (0, down + 0.2, f"A: {tile.rows} x 4 bytes"),
-        (_LEFT - 0.4, _TOP + groups / 2, f"B: 4 x {tile.columns} bytes"),
-        (_LEFT, -1.1, f"C: {tile.rows} x {tile.columns} int32 sums"),
+        (0, down + 0.2, f"A: {tile.rows} × 4 bytes"),
+        (_LEFT - 0.4, _TOP + groups / 2, f"B: 4 × {tile.columns} bytes"),
+        (_LEFT, -1.1, f"C: {tile.rows} × {tile.columns} int32 sums"),
     )
     for (at, height, words), align in zip(texts, ("left", "right", "left"), strict=True):
         plot.add_layout(Label(x=at, y=height, text=words, text_align=align, text_font_size="13px"))
