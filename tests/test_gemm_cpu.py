@@ -265,6 +265,20 @@ def test_fused_products_of_every_shape(held: int, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(vector.best_tile() != "avx512vnni", reason="multiplied by another route")
+@pytest.mark.parametrize("group", [2, 4, 8, 12, 32, 100, 1024, 2048, 4000])
+def test_fused_products_scale_groups(group: int) -> None:
+    """Groups along the inner dimension, shorter and longer than those of the kernel; integers."""
+    rng = np.random.default_rng(group)
+    for m, k, n in ((1, 4100, 130), (3, 200, 65), (7, 33, 256)):
+        scale = rng.integers(1, 4, (-(-k // group), n))
+        codes = rng.integers(0, 16, (k, n))
+        b = CodedMatrix(codes, ql.Codebook(np.arange(16) - 8), scale, group).pack()
+        a = rng.integers(-9, 10, (m, k)).astype(np.float32)
+        assert plan(a, b).route == "fused"
+        assert_array_equal(ql.matmul(a, b), a @ b.decode(), f"{m} x {k} x {n}")
+
+
+@pytest.mark.skipif(vector.best_tile() != "avx512vnni", reason="multiplied by another route")
 def test_fused_sums_of_many_terms_are_rounded_little() -> None:
     """A running float32 sum of 200,000 terms of 0.1 is off by 3e-4 of it, one by spans by 1e-6."""
     b = CodedMatrix(np.ones((200_000, 3), int), ql.Codebook([0.0, 1.0])).pack()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantlab import _display
 from quantlab.codes import CodedMatrix
+from quantlab.codes.layout import group_axis
 from quantlab.gemm.layouts import Cost, Product
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
     the same route and give the same numbers on a busy machine too; `Plan.cost` predicts the time):
 
     1. Up to 64 float rows times a coded B of up to 16 levels: fused, in float32: codes are read
-       once and decoded in registers, which beats the memory traffic of a float32 B.
+       once and decoded in registers, which beats the memory traffic of a float32 B. Its scales may
+       be by column, or shared by groups along the inner dimension.
        Any other float operand: fp32. Decoded by tiles for numpy's BLAS; an integer grid would need
        the operand's own statistics.
     2. Scales that vary along the inner dimension: grouped where groups hold 16 entries or more, in
@@ -176,7 +178,7 @@ def _fp32(reason: str, route: str | None) -> Plan:
 def _fusible(a: Any, b: Any) -> bool:
     if isinstance(a, CodedMatrix) or a.shape[0] > FUSED_ROWS or b.codebook.n_levels > 16:
         return False
-    if _varies(b, axis=0):
+    if _varies(b, axis=0) and (b.group is None or group_axis(b.scale, b.group, b.shape)):
         return False
     from quantlab.gemm.vector import best_tile
 

@@ -7,7 +7,8 @@ the codebook at once, for the columns 32 / bits apart. The sums of a line lie in
     sums[row, line, v, lane]      column (512 / bits) line + (32 / bits) lane + v
 
 8 rows of B are read at a time, line by line; their products, decoded once for up to 6 rows of A,
-are summed in registers and then added to the sums.
+are summed in registers and then added to the sums. What rows of B that share scales have summed is
+scaled, brought into the columns' order and added to C.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ THREADED = 1 << 23
 _LINE = 64
 #: Rows of B whose products are summed in registers: more would share sets of the nearest cache.
 _GROUP = 8
-#: Rows of B whose sums are rounded as one, before they are added to the others'.
+#: Most rows of B whose sums are rounded as one, before they are added to the others'.
 _SPAN = 1024
 #: Rows of A of a tile: 6 by 4 vectors of sums in registers; up to 3 by 8.
 _TILE_ROWS, _FEW = 6, 3
@@ -51,13 +52,15 @@ def multiply_fused(a: NDArray[np.float32], b: CodedMatrix) -> NDArray[np.float32
     table[: b.codebook.n_levels] = b.codebook.centers
     table = np.resize(table, 16)
     columns = 8 * _LINE // held
-    scale = np.ones(-(-n // columns) * columns, np.float32)
-    if b.scale is not None:  # by columns, or one for all
-        scale[:n] = b.scale
-    rows, c = np.ascontiguousarray(a), np.empty((m, n), np.float32)
+    factors = np.ones((1, 1), np.float32) if b.scale is None else b.scale
+    scale, shared = factors, k if len(factors) == 1 else b.group
+    if n % columns or factors.shape[1] != n:  # in whole lines
+        scale = np.ones((len(factors), -(-n // columns) * columns), np.float32)
+        scale[:, :n] = factors
+    rows, c = np.ascontiguousarray(a), np.zeros((m, n), np.float32)
 
     def multiply(span: tuple[int, int]) -> None:
-        _fused_kernel(held)(rows, b._data, bits, table, scale, *span, c)
+        _fused_kernel(held)(rows, b._data, bits, table, scale, shared, *span, c)
 
     parts = 4 * _threads.count() if m * k * n >= THREADED else 1
     _threads.for_each(multiply, _threads.split(n, parts, columns))
@@ -177,7 +180,7 @@ def _add_lines(typingctx, bits, height, a, a_stride, codes, stride, lines, lut, 
 
 @intrinsic(prefer_literal=True)
 def _finish_line(typingctx, bits, sums, scale, out):  # type: ignore[no-untyped-def]
-    """out = scale times one line's sums, both in order of columns; addresses."""
+    """out += scale times one line's sums, both in order of columns; addresses."""
     if not isinstance(bits, types.Literal):
         return None
     vectors = 32 // bits.literal_value
@@ -195,9 +198,9 @@ def _finish_line(typingctx, bits, sums, scale, out):  # type: ignore[no-untyped-
             pairs = list(zip(values[: vectors // 2], values[vectors // 2 :], strict=True))
             values = [shuffle(builder, *pair, zipped(16, h)) for pair in pairs for h in (0, 1)]
         for v, value in enumerate(values):
-            scaled = builder.fmul(value, load(builder, at(scale, v), _FLOATS))
-            place = builder.bitcast(at(out, v), _FLOATS.as_pointer())
-            builder.store(scaled, place, align=4)
+            factors, before = (load(builder, at(base, v), _FLOATS) for base in (scale, out))
+            added = call(builder, "llvm.fma.v16f32", _FLOATS, [value, factors, before])
+            builder.store(added, builder.bitcast(at(out, v), _FLOATS.as_pointer()), align=4)
         return context.get_dummy_value()
 
     return types.void(bits, *[types.intp] * 3), codegen
@@ -209,70 +212,72 @@ def _fused_kernel(held: int) -> Callable[..., None]:
     per_line, group, span, tile_rows = 8 * _LINE // held, _GROUP, _SPAN, _TILE_ROWS
 
     @kernel
-    def fused_kernel(a, codes, bits, table, scale, left, right, c):  # type: ignore[no-untyped-def]
-        # a (m, k), codes (k, bytes), scale (n in whole lines,), c (m, n)
+    def fused_kernel(a, codes, bits, table, scale, shared, left, right, c):  # type: ignore[no-untyped-def]
+        # a (m, k), codes (k, bytes), scale (k / shared, n in whole lines), c (m, n), zeros
         # columns left .. right - 1, from a whole line
         (m, k), row_bytes = a.shape, codes.shape[1]
         lines = (right - left + per_line - 1) // per_line
-        room = np.zeros(m * lines * per_line + 16, np.float32)
+        whole = (right - left) // per_line
+        room = np.empty(m * lines * per_line + 16, np.float32)
         sums = room[-room.ctypes.data % 64 // 4 :]  # its address alone would not keep it
         sums_stride = 4 * lines * per_line
         start, stop = left * held // 8, (right * held + 7) // 8
-        totals = np.zeros(sums.size if k > span else 0, np.float32)
         last_codes = np.zeros((group, 64 * lines), np.uint8)
         last_rows = np.zeros((m, group), np.float32)
-        lut = table.ctypes.data
-        for first in range(0, k, group):
-            if first and first % span == 0:
-                totals += sums
-                sums[:] = 0
-            steps = min(group, k - first)
-            at = first * row_bytes + start
-            source, stride = codes.ctypes.data + at, row_bytes
-            inside = at + (group - 1) * row_bytes + 64 * lines <= codes.size
-            if bits != held or steps < group or not inside:
-                # codes of 3 bits; or the last vectors would end behind the codes
-                for step in range(steps):
-                    if bits != held:
-                        unpacked = last_codes[step, : right - left]
-                        unpack_row_kernel(codes[first + step], bits, left, unpacked)
+        rest, lut = np.empty(per_line, np.float32), table.ctypes.data
+        together = span if shared % span == 0 or shared == k else shared
+        for begin in range(0, k, together):
+            end = min(k, begin + together)
+            sums[:] = 0
+            for first in range(begin, end, group):
+                steps = min(group, end - first)
+                at = first * row_bytes + start
+                source, stride = codes.ctypes.data + at, row_bytes
+                inside = at + (group - 1) * row_bytes + 64 * lines <= codes.size
+                if bits != held or steps < group or not inside:
+                    # codes of 3 bits; or the last vectors would end behind the codes
+                    for step in range(steps):
+                        if bits != held:
+                            unpacked = last_codes[step, : right - left]
+                            unpack_row_kernel(codes[first + step], bits, left, unpacked)
+                        else:
+                            last_codes[step, : stop - start] = codes[first + step, start:stop]
+                    source, stride = last_codes.ctypes.data, last_codes.shape[1]
+                x, a_stride = a.ctypes.data + 4 * first, 4 * k
+                if steps < group:
+                    last_rows[:, :steps] = a[:, first:end]
+                    last_rows[:, steps:] = 0
+                    x, a_stride = last_rows.ctypes.data, 4 * group
+                top = 0
+                for tiles in range((m + tile_rows - 1) // tile_rows, 0, -1):
+                    height = (m - top + tiles - 1) // tiles
+                    y = sums.ctypes.data + top * sums_stride
+                    if height == 1:
+                        _add_lines(held, 1, x, a_stride, source, stride, lines, lut, y, sums_stride)
+                    elif height == 2:
+                        _add_lines(held, 2, x, a_stride, source, stride, lines, lut, y, sums_stride)
+                    elif height == 3:
+                        _add_lines(held, 3, x, a_stride, source, stride, lines, lut, y, sums_stride)
+                    elif height == 4:
+                        _add_lines(held, 4, x, a_stride, source, stride, lines, lut, y, sums_stride)
+                    elif height == 5:
+                        _add_lines(held, 5, x, a_stride, source, stride, lines, lut, y, sums_stride)
                     else:
-                        last_codes[step, : stop - start] = codes[first + step, start:stop]
-                source, stride = last_codes.ctypes.data, last_codes.shape[1]
-            x, a_stride = a.ctypes.data + 4 * first, 4 * k
-            if steps < group:
-                last_rows[:, :steps] = a[:, first:]
-                x, a_stride = last_rows.ctypes.data, 4 * group
-            top = 0
-            for tiles in range((m + tile_rows - 1) // tile_rows, 0, -1):
-                height = (m - top + tiles - 1) // tiles
-                y = sums.ctypes.data + top * sums_stride
-                if height == 1:
-                    _add_lines(held, 1, x, a_stride, source, stride, lines, lut, y, sums_stride)
-                elif height == 2:
-                    _add_lines(held, 2, x, a_stride, source, stride, lines, lut, y, sums_stride)
-                elif height == 3:
-                    _add_lines(held, 3, x, a_stride, source, stride, lines, lut, y, sums_stride)
-                elif height == 4:
-                    _add_lines(held, 4, x, a_stride, source, stride, lines, lut, y, sums_stride)
-                elif height == 5:
-                    _add_lines(held, 5, x, a_stride, source, stride, lines, lut, y, sums_stride)
-                else:
-                    _add_lines(held, 6, x, a_stride, source, stride, lines, lut, y, sums_stride)
-                x += height * a_stride
-                top += height
-        if k > span:
-            sums += totals
-        whole = (right - left) // per_line
-        rest = np.empty(per_line, np.float32)
-        for i in range(m):
-            for line in range(lines):
-                column = left + line * per_line
-                y = sums.ctypes.data + i * sums_stride + 4 * line * per_line
-                to = c.ctypes.data + 4 * (i * c.shape[1] + column)
-                factors = scale.ctypes.data + 4 * column
-                _finish_line(held, y, factors, to if line < whole else rest.ctypes.data)
-                if line == whole:
-                    c[i, column:right] = rest[: right - column]
+                        _add_lines(held, 6, x, a_stride, source, stride, lines, lut, y, sums_stride)
+                    x += height * a_stride
+                    top += height
+            factors = scale[begin // shared].ctypes.data + 4 * left
+            for i in range(m):
+                for line in range(lines):
+                    column = left + line * per_line
+                    y = sums.ctypes.data + i * sums_stride + 4 * line * per_line
+                    own = factors + 4 * line * per_line
+                    if line < whole:
+                        to = c.ctypes.data + 4 * (i * c.shape[1] + column)
+                        _finish_line(held, y, own, to)
+                    else:
+                        rest[:] = 0
+                        _finish_line(held, y, own, rest.ctypes.data)
+                        c[i, column:right] += rest[: right - column]
 
     return fused_kernel
