@@ -18,6 +18,7 @@ import numpy as np
 import quantlab as ql
 from benchmarks._harness import machine
 from quantlab.gemm.cost import cost, example, peaks
+from quantlab.gemm.dispatch import FUSED_ROWS
 from quantlab.gemm.layouts import Layout, Product
 
 RESULTS = Path(__file__).parent / "results" / "cost"
@@ -30,7 +31,7 @@ KINDS = {
     "int8, B prepared": ("int8", _PACKED, Layout(4, 16, prepared=True), 16),
     "int16, K = 256": ("int16", _WIDE, _WIDE, 1024),
     "grouped by 32": ("grouped", _GROUPED, _GROUPED, 1024),
-    "fused, float A": ("fused", _FLOAT, _PACKED, 16),
+    "fused, float A": ("fused", _FLOAT, _PACKED, FUSED_ROWS),
     "fp32, float A": ("fp32", _FLOAT, _PACKED, 1024),
 }
 _EACH = 8

@@ -6,12 +6,12 @@ A product of (m, k) by (k, n) on given threads is predicted as
     t = c_0 + c_A\,mk + c_B\,kn' + c_E\,e + c_M\,m'kn' + c_C\,mn + c_G\,m'kn'/g
         + c_D\,(D - 8\,\mathrm{MiB})_+
 
-seconds: a call, decoding A, decoding B, the e entries of panels that are not full, multiplying (m'
-and n': in whole register tiles), writing C, adding up groups of g, and what of the D bytes of A, B
-and C no cache keeps. The c >= 0 are fitted
-to products of a few sizes when a kind of product is first asked for: some tenths of a second for
-each, then remembered by the process. A machine whose clock or neighbours have changed since is not
-the one that was measured.
+seconds: a call, decoding A, decoding B (fused: once for each tile of rows), the e entries of panels
+that are not full, multiplying (m' and n': in whole register tiles), writing C, adding up groups of
+g, and what of the D bytes of A, B and C no cache keeps. The c >= 0 are fitted to products of a few
+sizes when a kind of product is first asked for: some tenths of a second for each, then remembered
+by the process. A machine whose clock or neighbours have changed since is not the one that was
+measured.
 
 The roofline is the least time that the processor allows: every byte once at the rate of a copy, or
 every multiply-add at the rate of the route's instruction in the nearest cache, whichever is more.
@@ -104,15 +104,20 @@ def _work(product: Product) -> NDArray[np.float64]:
     # one or two rows that are left over are multiplied one by one, each at half a tile's time
     rows = tile.rows * (whole + (left / 2 if left <= 2 else 1))
     columns = -(-n // tile.columns) * tile.columns
+    edges = tile.columns * (k * (n % tile.columns > 0) + m * (k % tile.columns > 0))
     if product.route == "fp32":
         rows, columns = m, n
-    elif product.b.prepared or product.route == "fused":
+    decoded = k * columns
+    if product.route == "fused":  # whole lines of codes, decoded once for each tile of rows
+        line = 512 // product.b.bits
+        rows, columns, edges = m, -(-n // line) * line, 0
+        decoded = -(-m // tile.rows) * k * columns
+    elif product.b.prepared:
         rows = m
-    edges = tile.columns * (k * (n % tile.columns > 0) + m * (k % tile.columns > 0))
     group = min((g for g in (product.a.group, product.b.group) if g), default=0)
     adding = rows * k * columns / group if group else 0
     beyond = max(0.0, product.bytes - _CACHED)
-    return np.array([1, m * k, k * columns, edges, rows * k * columns, m * n, adding, beyond])
+    return np.array([1, m * k, decoded, edges, rows * k * columns, m * n, adding, beyond])
 
 
 @cache

@@ -62,7 +62,7 @@ def multiply_fused(a: NDArray[np.float32], b: CodedMatrix) -> NDArray[np.float32
     def multiply(span: tuple[int, int]) -> None:
         _fused_kernel(held)(rows, b._data, bits, table, scale, shared, *span, c)
 
-    parts = 4 * _threads.count() if m * k * n >= THREADED else 1
+    parts = 2 * _threads.count() if m * k * n >= THREADED else 1
     _threads.for_each(multiply, _threads.split(n, parts, columns))
     return c
 
