@@ -32,7 +32,7 @@ from quantlab.codes.kernels import unpack_row_kernel
 from quantlab.gemm.permutes import shuffle, zipped
 
 #: Multiply-adds from which a second thread helps.
-THREADED = 1 << 23
+THREADED = 1 << 24
 _LINE = 64
 #: Rows of B whose products are summed in registers: more would share sets of the nearest cache.
 _GROUP = 8
