@@ -95,7 +95,8 @@ def test_the_error_shown_is_that_of_the_codebook_saved(
     download.value.save_as(path)
     assert read("books.json", path.read_bytes()) == (held, held)
     wait_for_link(page, "own_x", f",{held.centers[-1]:g}")
-    page.reload()
+    if law == "gaussian":  # the link's centres are of any law
+        page.reload()
     expect(last).to_have_attribute("aria-valuenow", f"{held.centers[-1]:g}")
 
 
