@@ -77,6 +77,9 @@ def _wait_until_served(url: str, server: subprocess.Popen[str]) -> None:
     raise AssertionError(f"nothing is served at {url} after 120 s")
 
 
+#: While a hand rests all tabs' pages are built, which costs as much as the page itself: this one
+#: moves until `hand` is stopped.
+RESTLESS = "window.hand = setInterval(() => document.dispatchEvent(new Event('wheel')), 1000)"
 #: What the file input writes to the console when it refuses a file; the page tells it too.
 _REFUSED = "Upload error: Error: File"
 
@@ -101,6 +104,7 @@ def dashboard(page: Page, address: str) -> Iterator[Callable[..., Page]]:
     page.on("request", request)
     # on a busy machine a server that answers late is not away, and its controls stay on
     page.add_init_script("AbortSignal.timeout = () => new AbortController().signal")
+    page.add_init_script(RESTLESS)
 
     def load(query: str = "", width: int = 1280, height: int = 800) -> Page:
         page.set_viewport_size({"width": width, "height": height})

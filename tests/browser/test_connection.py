@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from quantlab.dashboard.state import PAGES
-from tests.browser.conftest import ROOT, _wait_until_served
+from tests.browser.conftest import RESTLESS, ROOT, _wait_until_served
 from tests.browser.test_page import Dashboard
 
 STALE = "getComputedStyle(document.documentElement).getPropertyValue('--stale')"
@@ -45,18 +45,27 @@ class Server:
             self.process.wait()
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[Server]:
     made = Server()
     made.start()
     yield made
-    made.send(signal.SIGCONT)
     made.process.kill()
     made.process.communicate()
 
 
+@pytest.fixture
+def server(one_server: Server) -> Iterator[Server]:
+    """It runs, whatever the test before has done to it."""
+    if one_server.process.poll() is not None:
+        one_server.start()
+    yield one_server
+    one_server.send(signal.SIGCONT)
+
+
 def opened(page: Page, server: Server, query: str) -> Page:
     page.set_default_timeout(120_000)
+    page.add_init_script(RESTLESS)
     page.clock.install()  # it goes as ever, and can be set forward
     page.goto(f"{server.url}/{query}")
     page.wait_for_function(_IDLE)

@@ -169,6 +169,7 @@ def test_while_the_hand_rests_all_pages_are_built(dashboard: Dashboard) -> None:
     page = dashboard()
     measured(page, k_x=16)
     height = page.evaluate("document.documentElement.scrollHeight")
+    page.evaluate("clearInterval(hand)")
     page.wait_for_function("Bokeh.documents[0].get_model_by_name('keys').tags.length === 0")
     page.wait_for_function("Bokeh.documents[0].is_idle")
     assert page.evaluate("document.documentElement.scrollHeight") == height
