@@ -64,6 +64,7 @@ def product_contenders(shape: tuple[int, int, int], rng: np.random.Generator) ->
         levels: (ql.encode(a, book[0]), ql.encode(b, book[1])) for levels, book in books.items()
     }
     a16, b16 = coded[16]
+    b4, b_mx = b16.pack(), ql.GROUP_FORMATS["mxfp4"].encode(b, "y").pack()
     a_torch, b_torch = torch.from_numpy(a), torch.from_numpy(b)
     contenders: dict[str, Callable[[], object]] = {
         "torch fp32": lambda: a_torch @ b_torch,
@@ -85,6 +86,8 @@ def product_contenders(shape: tuple[int, int, int], rng: np.random.Generator) ->
         "quantlab 8 x 8 bit": product(*coded[256]),
         "quantlab 8 x 8 bit, route fp32": product(*coded[256], route="fp32"),
         "quantlab float32 x 4 bit": lambda: ql.matmul(a, b16),
+        "quantlab float32 x 4 bit, packed": lambda: ql.matmul(a, b4),
+        "quantlab float32 x mxfp4, packed": lambda: ql.matmul(a, b_mx),
     }
     centers = [book.centers.astype(np.float32) for book in books[16]]
     contenders["np.take of both, numpy fp32"] = lambda: (
