@@ -32,6 +32,7 @@ KINDS = {
     "int16, K = 256": ("int16", _WIDE, _WIDE, 1024),
     "grouped by 32": ("grouped", _GROUPED, _GROUPED, 1024),
     "fused, float A": ("fused", _FLOAT, _PACKED, FUSED_ROWS),
+    "fused, groups of 32": ("fused", _FLOAT, Layout(4, 16, group=32), FUSED_ROWS),
     "fp32, float A": ("fp32", _FLOAT, _PACKED, 1024),
 }
 _EACH = 8
