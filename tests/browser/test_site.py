@@ -105,7 +105,12 @@ def quiet_page(page: Page, address: str) -> Iterator[Page]:
     assert complaints == []
 
 
-@pytest.mark.parametrize("width", [1920, 1280, 390])
+# where it comes from has nothing to do with a window's width
+@pytest.mark.parametrize(
+    ("address", "width"),
+    [("file", 390), ("server", 1920), ("server", 1280), ("server", 390)],
+    indirect=["address"],
+)
 @pytest.mark.parametrize("name", ["index", "course/98_page"])
 def test_it_lives_without_a_kernel(quiet_page: Page, address: str, name: str, width: int) -> None:
     page = quiet_page
