@@ -64,9 +64,11 @@ PAGE_STYLE = {
 WIDGET_STYLE = {"& .MuiFormLabel-root.Mui-disabled": {"color": "text.secondary"}}
 #: Choices as wide as their words, so that each is on one line, in a wider type than the page's too.
 CHOICE_STYLE = {
-    "& .MuiToggleButton-root": {"flex": "1 1 auto", "padding": "7px 3px", "whiteSpace": "nowrap"},
-    "& .MuiToggleButton-root:first-of-type": {"minWidth": "101px"},
-}
+    "& .MuiToggleButton-root": {"flex": "1 1 auto", "padding": "7px 2px", "whiteSpace": "nowrap"},
+    "& .MuiToggleButton-root:first-of-type": {
+        "flex": "none", "width": "auto", "minWidth": "101px",
+    },
+}  # fmt: skip
 #: A number's box without its buttons, which have no names: the arrow keys do the same.
 NUMBER_STYLE = {
     "& .MuiInputAdornment-root": {"display": "none"},
