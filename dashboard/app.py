@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from html import escape
 from importlib import import_module
+from threading import RLock
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -130,7 +131,7 @@ class Session:
         self._endings: list[Callable[[], None]] = []
         self._closed = False
         self._embedded = False  # in a document of others, whose window is not the page's
-        self._root: pn.Column | None = None  # what a notebook shows
+        self._root: Embedded | None = None  # what a notebook shows
         self._unsent: list[Any] = []  # changes that it waits for
         if self._document is not None:
             self._document.on_session_destroyed(lambda _: self.close())
@@ -204,7 +205,7 @@ class Session:
         self._reading = Reading()
         self._reading.param.watch(lambda _: self.deliver(lambda: None), "there")
         # a design of Panel's own: the library's would put its colours and type over the pictures'
-        self._root = pn.Column(
+        self._root = Embedded(
             themed, self._reading, design=Native, sizing_mode="stretch_width", margin=0
         )
         return self._root
@@ -242,8 +243,9 @@ class Session:
         if self._closed:  # its models are empty shells
             return
         if self._root is not None:
-            show()
-            self._push_to_notebook()
+            with Embedded.one_at_a_time:
+                show()
+                self._push_to_notebook()
             return
 
         def in_turn() -> None:
@@ -412,6 +414,20 @@ def framed(page: pn.viewable.Viewable) -> pn.Column:
     return pn.Column(
         page, css_classes=["frame"], stylesheets=[CSS], sizing_mode="stretch_width", margin=0
     )
+
+
+class Embedded(pn.Column):
+    """A page in a notebook, which hears and is told one thing at a time.
+
+    A kernel may hear the browser on a thread of its own, and while it does, the document keeps no
+    changes for the browser: those made meanwhile would be lost.
+    """
+
+    one_at_a_time = RLock()
+
+    def _on_msg(self, ref: str, manager: Any, msg: Any) -> None:
+        with self.one_at_a_time:
+            super()._on_msg(ref, manager, msg)
 
 
 class Reading(pn.custom.JSComponent):

@@ -109,7 +109,7 @@ function meant(event) {
   return null;
 }
 // why a number is so: the server computes its parts, and its words stay until something else is looked at
-let asked = 0;
+let asked = 0, first = 0; // questions so far, and the first about what is shown
 const heard = new WeakSet();
 function why(button) {
   const view = Bokeh.index.query_one((candidate) => candidate.shadow_el === button.getRootNode());
@@ -119,12 +119,16 @@ function why(button) {
     heard.add(line);
     line.properties.tags.change.connect(() => {
       const [html, count] = line.tags;
-      if (Number(count) === asked && at?.dataset.why) show(at, html, true);
+      if (Number(count) >= first && at?.dataset.why) show(at, html, true);
     });
   }
   show(button, "…");
   pinned = true;
-  line.text = `${button.dataset.why} ${++asked}`;
+  const ask = () => { line.text = `${button.dataset.why} ${++asked}`; };
+  ask();
+  first = asked;
+  // a kernel that is busy may lose a question, or its answer
+  const again = setInterval(() => (at === button && words.textContent === "…" ? ask() : clearInterval(again)), 2500);
 }
 const within = (event) => event.composedPath().includes(note);
 const listen = (kind, answer) => document.addEventListener(kind, answer, {capture: true});

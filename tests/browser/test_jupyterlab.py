@@ -122,6 +122,8 @@ def test_the_dashboard_in_jupyterlab(lab: str, page: Page) -> None:
     panel = embedded.locator(".controls").first.bounding_box()
     choice = embedded.get_by_role("button", name="Gallery").bounding_box()
     assert choice["x"] + choice["width"] <= panel["x"] + panel["width"] - 12, "in wider type too"
+    words = embedded.get_by_role("button", name="Drawn from a law")
+    assert words.evaluate("(button) => button.scrollWidth <= button.clientWidth")
     page.get_by_role("menuitem", name="Settings", exact=True).click()
     page.get_by_text("Theme", exact=True).first.hover()
     page.get_by_text("JupyterLab Dark", exact=True).click()
