@@ -35,7 +35,7 @@ def show_page(page: str = "density", **controls: Any) -> Any:
     Traceback (most recent call last):
     ValueError: rho: expected a number from -1 to 1; got 2.0
     """
-    from quantlab.dashboard.app import Session
+    from quantlab.dashboard.session import Session
     from quantlab.dashboard.state import checked
 
     return Session(**checked({"page": page, **controls})).embedded()

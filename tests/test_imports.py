@@ -161,7 +161,7 @@ def write_arrows() -> None:
 
 
 def test_the_reader_of_imports_sees_every_kind() -> None:
-    own = set(imported("quantlab.dashboard.app"))
+    own = set(imported("quantlab.dashboard.session"))
     assert {"asyncio", "quantlab.dashboard.state", "quantlab.dashboard.parts.controls"} <= own
     assert "quantlab.codes.kernels" in set(imported("quantlab.codes.matrix"))  # in a function
     assert "quantlab._validate" in set(imported("quantlab.measure"))  # from quantlab import it

@@ -61,7 +61,7 @@ style.textContent = `
   #glossary th { text-align: left; font-weight: 400; }`;
 const words = note.appendChild(document.createElement("div"));
 
-let at = null, timer = 0, pinned = false; // the element that is explained; whether the focus keeps it
+let at = null, home = null, timer = 0, pinned = false; // what is explained, and in which root; whether the focus keeps it
 const later = (act, ms) => { clearTimeout(timer); timer = setTimeout(act, ms); };
 
 function hide() {
@@ -75,10 +75,19 @@ function place() {
   const below = box.bottom + GAP, above = box.top - GAP - height;
   note.style.left = `${Math.max(8, Math.min(box.left, innerWidth - width - 8))}px`;
   note.style.top = `${Math.max(4, below + height < innerHeight || above < 4 ? below : above)}px`;
+  return box.bottom > 0 && box.top < innerHeight;
+}
+// The words go along with what they explain, whatever scrolls (roots keep that to themselves) and when it is
+// written anew, as long as it is seen.
+function follow() {
+  if (at && !at.isConnected) at = at.dataset.why ? home.querySelector(`[data-why="${at.dataset.why}"]`) : null;
+  if (at && place()) requestAnimationFrame(follow);
+  else hide();
 }
 function show(element, html, aloud) {
   clearTimeout(timer);
-  at = element;
+  if (!at) requestAnimationFrame(follow);
+  [at, home] = [element, element.getRootNode()];
   const own = getComputedStyle(element), colour = (name, or) => own.getPropertyValue(name) || or;
   Object.assign(note.style, {
     background: colour("--card", "#fff"), color: colour("--ink", "#1b2430"), borderColor: colour("--rule", "#d9dee5"),
@@ -128,7 +137,7 @@ function why(button) {
   ask();
   first = asked;
   // a kernel that is busy may lose a question, or its answer
-  const again = setInterval(() => (at === button && words.textContent === "…" ? ask() : clearInterval(again)), 2500);
+  const again = setInterval(() => (at?.dataset.why === button.dataset.why && words.textContent === "…" ? ask() : clearInterval(again)), 2500);
 }
 const within = (event) => event.composedPath().includes(note);
 const listen = (kind, answer) => document.addEventListener(kind, answer, {capture: true});
@@ -181,4 +190,4 @@ listen("keydown", (event) => {
     link.focus();
   }
 });
-addEventListener("scroll", (event) => { if (at && !note.contains(event.target)) hide(); }, {capture: true, passive: true});
+

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 
+from .. import browser
 from . import formulas
 
 #: number -> a notebook's file without its ending, and its title.
@@ -293,3 +294,7 @@ def script() -> str:
         f"const TERMS = {json.dumps(terms, ensure_ascii=False)},"
         f" LABELS = {json.dumps(labels, ensure_ascii=False)};\n"
     )
+
+
+#: What a word means, and why a number is so.
+WORDS = script() + browser.read("glossary.js")

@@ -76,6 +76,13 @@ def scrolling(label: str, table: str) -> str:
     return f"<div class='scroll' tabindex='0' role='region' aria-label='{label}'>{table}</div>"
 
 
+def framed(page: pn.viewable.Viewable) -> pn.Column:
+    """The box whose width lays the page out."""
+    return pn.Column(
+        page, css_classes=["frame"], stylesheets=[CSS], sizing_mode="stretch_width", margin=0
+    )
+
+
 def grid(*cards: pn.viewable.Viewable) -> pn.Column:
     """A page's cards: side by side where there is room, one below the other on a phone."""
     return pn.Column(

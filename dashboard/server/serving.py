@@ -25,8 +25,9 @@ from tornado.process import task_id
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
-from ..app import TITLE, _document, arrive, import_pages
+from ..app import TITLE, _document, arrive
 from ..limits import LIMITS, MEGABYTE
+from ..session import import_pages
 from ..state import ATTENTION, SYNTHETIC, DashboardState
 from ..work.background import server_pool
 from ..work.measurements import measurements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 import quantlab as ql
@@ -78,4 +79,21 @@ def test_a_number_says_why_it_is_so(dashboard: Dashboard) -> None:
     expect(note).to_contain_text(f"A gain of {error.gain:.4g} on the product")
     expect(note).to_contain_text(f"{100 * error.bias_share:.0f} %")
     page.keyboard.press("Escape")
+    expect(note).to_be_hidden()
+
+
+def test_what_was_asked_for_goes_along_when_the_page_scrolls(dashboard: Dashboard) -> None:
+    page = dashboard("?rho=0.9&designs=gaussian_compander", width=700, height=600)
+    measured(page, k_x=16)
+    number = page.get_by_role("button", name="Why is the error of Plain so?")
+    number.click()
+    note = page.locator("#glossary")
+    expect(note).to_contain_text("A gain of")
+    before = number.bounding_box()["y"]
+    above = note.bounding_box()["y"] - before
+    page.mouse.wheel(0, 30)
+    page.wait_for_timeout(300)
+    assert number.bounding_box()["y"] < before - 5
+    assert note.bounding_box()["y"] - number.bounding_box()["y"] == pytest.approx(above, abs=1)
+    page.mouse.wheel(0, -5000)
     expect(note).to_be_hidden()

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import save
 
 import quantlab as ql
-from quantlab.dashboard.app import Session
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import DESIGN_LABELS, LAWS
 from quantlab.design.lloyd_max import lloyd_trace
 from quantlab.files.codebooks import (

@@ -9,9 +9,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import quantlab as ql
-from quantlab.dashboard.app import Session
 from quantlab.dashboard.given import attention
 from quantlab.dashboard.parts.lessons import PRESETS, TOUR
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import DESIGN_LABELS, DashboardState
 from quantlab.dashboard.work.error_study import exact
 from quantlab.dashboard.work.measurements import measure_points, most_levels

@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import quantlab as ql
-from quantlab.dashboard.app import Session
 from quantlab.dashboard.pages.error_study import _exact_curves, _trials
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import INNER_DIMS, SYNTHETIC, DashboardState, Problem
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.error_study import exact, sampled_errors, split

@@ -8,7 +8,7 @@ import panel as pn
 import pytest
 from bokeh.plotting import figure
 
-from quantlab.dashboard.app import Session
+from quantlab.dashboard.session import Session
 
 LEVELS = [2, 4, 8, 16, 32, 64, 128, 256]
 DECADES = [1e-8, 1e-6, 1e-4, 1e-2, 1.0]

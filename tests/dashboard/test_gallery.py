@@ -11,10 +11,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
-from quantlab.dashboard.app import Session
 from quantlab.dashboard.pages.data import ONE
 from quantlab.dashboard.parts.gallery import OWN, TITLES, GalleryMap, places, verdict
 from quantlab.dashboard.parts.lessons import PRESETS
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import GALLERY, DashboardState
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import compare_designs

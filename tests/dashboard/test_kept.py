@@ -7,10 +7,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 import quantlab as ql
-from quantlab.dashboard.app import Session
 from quantlab.dashboard.pages.error import change_interval
 from quantlab.dashboard.parts.lessons import TOUR
 from quantlab.dashboard.parts.wording import scientific
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import DashboardState
 from quantlab.dashboard.work.measurements import Point
 from quantlab.dashboard.work.stored import stored_example, stored_speed, stored_wins

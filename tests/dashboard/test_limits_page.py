@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.testing import assert_allclose
 
-from quantlab.dashboard.app import Session
+from quantlab.dashboard.session import Session
 from quantlab.limits import floor_nmse
 from tests.dashboard.waiting import until
 

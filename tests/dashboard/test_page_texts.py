@@ -8,9 +8,9 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 import quantlab as ql
-from quantlab.dashboard.app import Session
 from quantlab.dashboard.pages.error import ErrorPage, equal_levels
 from quantlab.dashboard.parts.wording import compared
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import ATTENTION, DashboardState
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, look

@@ -13,10 +13,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import quantlab as ql
-from quantlab.dashboard.app import Session
 from quantlab.dashboard.pages.attention import _RIVALS, _wins
 from quantlab.dashboard.pages.data import ONE
 from quantlab.dashboard.parts.wording import compared, two_digits
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import ATTENTION
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.matrices import NAMES, compare_designs, report_csv

@@ -7,9 +7,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import quantlab as ql
-from quantlab.dashboard.app import Session
 from quantlab.dashboard.pages.density import fork, ridge
 from quantlab.dashboard.pages.error_study import _images, _trials
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import SYNTHETIC, Problem, Request
 from quantlab.dashboard.work.background import Task
 from quantlab.dashboard.work.error_study import sampled_errors

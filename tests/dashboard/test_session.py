@@ -17,9 +17,10 @@ from panel.io.state import set_curdoc
 from panel.links import Callback
 
 import quantlab as ql
-from quantlab.dashboard import app
-from quantlab.dashboard.app import Session, _document
+from quantlab.dashboard import session as sessions
+from quantlab.dashboard.app import _document
 from quantlab.dashboard.pages.density import FORK_REACH, DensityPage, fork, ridge
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import LAWS, PAGES, STUDENT_T, DashboardState
 from quantlab.dashboard.work.background import Background, Task
 from quantlab.dashboard.work.pool import Pool
@@ -221,7 +222,7 @@ def test_a_page_does_not_follow_the_work_of_others() -> None:
 
 
 def test_pages_are_built_before_they_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "_VISITORS", WeakSet())
+    monkeypatch.setattr(sessions, "_VISITORS", WeakSet())
     session = Session()
     session._react()
     assert session.keys.tags == list(PAGES)[1:]
@@ -241,7 +242,7 @@ def test_pages_are_built_before_they_are_opened(monkeypatch: pytest.MonkeyPatch)
     assert session._pages["speed"] is built
     assert len(session._slots["speed"]) == 1
 
-    others = [Session() for _ in range(app._FEW)]
+    others = [Session() for _ in range(sessions._FEW)]
     for other in others:
         other._pressed("near:error")
     session._pressed("rest:limits")
@@ -253,4 +254,4 @@ def test_pages_are_built_before_they_are_opened(monkeypatch: pytest.MonkeyPatch)
     assert "data" not in session.keys.tags
     for other in (session, *others):
         other.close()
-    assert not app._VISITORS
+    assert not sessions._VISITORS

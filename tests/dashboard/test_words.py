@@ -14,11 +14,11 @@ from bokeh.models import Div
 from numpy.testing import assert_allclose
 
 import quantlab as ql
-from quantlab.dashboard.app import Session
 from quantlab.dashboard.parts import formulas, glossary
 from quantlab.dashboard.parts.toolbar import BIBTEX
 from quantlab.dashboard.parts.why import why
 from quantlab.dashboard.server.notebooks import FOLDER, page
+from quantlab.dashboard.session import Session
 from quantlab.dashboard.state import ATTENTION, DESIGN_LABELS, PAGES, DashboardState
 from quantlab.dashboard.work.measurements import Point, Update
 from quantlab.dashboard.work.reasons import Reason, reason
