@@ -54,6 +54,23 @@ def test_products_are_those_of_the_decoded(
     assert plan(x, y).route == ("fp32" if tile == "portable" else "grouped")
 
 
+@pytest.mark.skipif(vector.best_tile() != "avx512vnni", reason="multiplied by another route")
+@pytest.mark.parametrize("right", ["int4_g32", "mxfp4", "by column"])
+def test_few_rows_are_decoded_and_fused(right: str) -> None:
+    a, b = ql.GaussianPair(rho=0.3).sample_matrices(5, 300, 130, rng=1)
+    made = ql.GROUP_FORMATS["int8_g32"]
+    if right == "by column":
+        y = ql.encode(b, ql.Codebook(np.arange(-7.0, 8.0)))
+    else:
+        y = ql.GROUP_FORMATS[right].encode(b, "y")
+    y = y.pack()
+    x = made.encode(a[:4])
+    assert plan(x, y).route == "fused"
+    assert plan(made.encode(a), y).route == "grouped"
+    expected = x.decode(np.float64) @ y.decode(np.float64)
+    assert_allclose(x @ y, expected, rtol=1e-5, atol=3e-6 * np.sqrt(300) * np.abs(expected).std())
+
+
 def test_plans() -> None:
     a = np.random.default_rng(2).standard_normal((40, 96))
     book = ql.Codebook(np.arange(-7.0, 8.0))

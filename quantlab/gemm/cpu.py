@@ -31,7 +31,7 @@ def matmul_cpu(a: Any, b: Any, plan: Plan) -> NDArray[np.float32]:
     if plan.route == "fused":
         from quantlab.gemm.fused import multiply_fused
 
-        return multiply_fused(a, b)
+        return multiply_fused(a.decode() if isinstance(a, CodedMatrix) else a, b)
     if plan.route == "grouped":
         from quantlab.gemm.grouped import group_size, multiply_grouped
 

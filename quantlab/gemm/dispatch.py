@@ -20,6 +20,9 @@ ROUTES = ("int8", "int16", "grouped", "fused", "fp32")
 # Rows of a float operand up to which its products with 16 levels are fused with decoding.
 FUSED_ROWS = 64
 
+# Rows of a coded operand up to which, scales varying, it is decoded and its products are fused.
+_FEW_DECODED = 4
+
 # Entries of a group from which integer sums a group are faster than float32.
 _LEAST_GROUP = 16
 
@@ -99,9 +102,10 @@ def plan(a: Any, b: Any, route: str | None = None) -> Plan:
        be by column, or shared by groups along the inner dimension.
        Any other float operand: fp32. Decoded by tiles for numpy's BLAS; an integer grid would need
        the operand's own statistics.
-    2. Scales that vary along the inner dimension: grouped where groups hold 16 entries or more, in
-       multiples of 4, one operand's divide the other's, and snapping to bytes adds under 1 %; an
-       int8 product a group, scaled and added in float32. Else fp32.
+    2. Scales that vary along the inner dimension: up to 4 rows times a B as in 1 are decoded and
+       fused. Else grouped where groups hold 16 entries or more, in multiples of 4, one operand's
+       divide the other's, and snapping to bytes adds under 1 %; an int8 product a group, scaled
+       and added in float32. Else fp32.
     3. int8 where snapping the centres adds under 1 % to the codes' error (companders up to about
        K = 32, and every integer format, exactly): the fastest at all shapes. Few rows make no
        exception: panels of B are decoded in cache and used by all rows, packed codes are read once.
@@ -130,13 +134,14 @@ def choose(a: Any, b: Any, route: str | None = None) -> Plan:
     if route is not None and route not in ROUTES:
         raise ValueError(f"route must be one of {ROUTES} or None; got {route!r}")
     if not isinstance(a, CodedMatrix) or not isinstance(b, CodedMatrix):
-        if route in (None, "fused") and _fusible(a, b):
+        few = not isinstance(a, CodedMatrix) and _fusible(a.shape[0], b)
+        if route in (None, "fused") and few:
             return Plan("fused", "few float rows", 0.0, 0.0)
         return _fp32("a float operand has no grid", route)
-    if route == "fused":
-        return _fp32("fused products take a float operand", route)
     if _varies(a, axis=1) or _varies(b, axis=0):
         return _grouped(a, b, route)
+    if route == "fused":
+        return _fp32("fused products take a float operand, or scales by group", route)
     if route in ("fp32", "grouped"):
         return _fp32("asked for" if route == "fp32" else "no scale varies along it", route)
     for name in (route,) if route else ("int8", "int16"):
@@ -150,6 +155,8 @@ def choose(a: Any, b: Any, route: str | None = None) -> Plan:
 
 def _grouped(a: CodedMatrix, b: CodedMatrix, route: str | None) -> Plan:
     reason = "scales vary along the inner dimension"
+    if route in (None, "fused") and _fusible(a.shape[0], b, FUSED_ROWS if route else _FEW_DECODED):
+        return Plan("fused", f"{reason}, few rows", 0.0, 0.0)
     from quantlab.gemm.grouped import group_size
 
     group = group_size(a, b)
@@ -175,8 +182,8 @@ def _fp32(reason: str, route: str | None) -> Plan:
     return Plan("fp32", reason, 0.0, 0.0)
 
 
-def _fusible(a: Any, b: Any) -> bool:
-    if isinstance(a, CodedMatrix) or a.shape[0] > FUSED_ROWS or b.codebook.n_levels > 16:
+def _fusible(rows: int, b: CodedMatrix, most_rows: int = FUSED_ROWS) -> bool:
+    if rows > most_rows or b.codebook.n_levels > 16:
         return False
     if _varies(b, axis=0) and (b.group is None or group_axis(b.scale, b.group, b.shape)):
         return False
