@@ -21,7 +21,8 @@ from .background import Task
 FP32 = "numpy fp32"
 _SECONDS = 4.0
 _MOST_ROUNDS = 25
-_BATCH = 0.03  # seconds: OpenBLAS's threads wait as long for more to do
+#: Seconds: after others' calls a product's threads need as long to part to two processors.
+_BATCH = 0.1
 
 
 @dataclass(frozen=True)
