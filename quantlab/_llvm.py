@@ -30,6 +30,13 @@ def call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
     return builder.call(function, arguments)
 
 
+def fetch(builder: Any, place: Any) -> None:
+    """Ask for the line at a pointer; elsewhere than at an array's it does nothing."""
+    kind = ir.FunctionType(ir.VoidType(), [place.type, LANE, LANE, LANE])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [place, *(ir.Constant(LANE, v) for v in (0, 3, 1))])
+
+
 def load(builder: Any, address: Any, kind: Any, align: int = 1) -> Any:
     """Value of a kind at an address."""
     return builder.load(builder.bitcast(address, kind.as_pointer()), align=align)

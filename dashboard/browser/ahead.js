@@ -6,14 +6,17 @@ let moved = performance.now(), asked = "";
 for (const kind of ["pointermove", "pointerdown", "keydown", "wheel", "touchstart"])
   document.addEventListener(kind, () => { moved = performance.now(); }, {capture: true, passive: true});
 function ask(word, name) {
-  if (asked === name || !said.tags.includes(name)) return;
-  asked = name;
-  said.text = `${word}:${name} ${(Number(said.text.split(" ")[1]) || 0) + 1}`;
+  const what = `${word}:${name}`;
+  if (asked === what || !said.tags.includes(name)) return;
+  asked = what;
+  said.text = `${what} ${(Number(said.text.split(" ")[1]) || 0) + 1}`;
 }
-for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, (event) => {
+// from tab to tab pointerover and focusin stay in the root that both are in: a move and a key say where one is
+for (const kind of ["pointermove", "pointerdown", "keyup"]) document.addEventListener(kind, (event) => {
+  if (!said.tags.length) return;
   const tab = event.composedPath().find((element) => element.matches?.("[role=tab]"));
   if (tab) ask("near", PAGES[tab.textContent.trim()]);
-});
+}, {capture: true, passive: true});
 const resting = setInterval(() => {
   if (!said.tags.length) return clearInterval(resting);
   if (document.visibilityState === "visible" && performance.now() - moved > REST && Bokeh.documents[0].is_idle)

@@ -61,7 +61,7 @@ style.textContent = `
   #glossary th { text-align: left; font-weight: 400; }`;
 const words = note.appendChild(document.createElement("div"));
 
-let at = null, home = null, timer = 0, pinned = false; // what is explained, and in which root; whether the focus keeps it
+let at = null, home = null, frame = 0, timer = 0, pinned = false; // what is explained, and in which root; whether the focus keeps it
 const later = (act, ms) => { clearTimeout(timer); timer = setTimeout(act, ms); };
 
 function hide() {
@@ -81,12 +81,13 @@ function place() {
 // written anew, as long as it is seen.
 function follow() {
   if (at && !at.isConnected) at = at.dataset.why ? home.querySelector(`[data-why="${at.dataset.why}"]`) : null;
-  if (at && place()) requestAnimationFrame(follow);
+  if (at && place()) frame = requestAnimationFrame(follow);
   else hide();
 }
 function show(element, html, aloud) {
   clearTimeout(timer);
-  if (!at) requestAnimationFrame(follow);
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(follow);
   [at, home] = [element, element.getRootNode()];
   const own = getComputedStyle(element), colour = (name, or) => own.getPropertyValue(name) || or;
   Object.assign(note.style, {
@@ -118,7 +119,7 @@ function meant(event) {
   return null;
 }
 // why a number is so: the server computes its parts, and its words stay until something else is looked at
-let asked = 0, first = 0; // questions so far, and the first about what is shown
+let asked = 0;
 const heard = new WeakSet();
 function why(button) {
   const view = Bokeh.index.query_one((candidate) => candidate.shadow_el === button.getRootNode());
@@ -128,16 +129,12 @@ function why(button) {
     heard.add(line);
     line.properties.tags.change.connect(() => {
       const [html, count] = line.tags;
-      if (Number(count) >= first && at?.dataset.why) show(at, html, true);
+      if (Number(count) === asked && at?.dataset.why) show(at, html, true);
     });
   }
   show(button, "…");
   pinned = true;
-  const ask = () => { line.text = `${button.dataset.why} ${++asked}`; };
-  ask();
-  first = asked;
-  // a kernel that is busy may lose a question, or its answer
-  const again = setInterval(() => (at?.dataset.why === button.dataset.why && words.textContent === "…" ? ask() : clearInterval(again)), 2500);
+  line.text = `${button.dataset.why} ${++asked}`;
 }
 const within = (event) => event.composedPath().includes(note);
 const listen = (kind, answer) => document.addEventListener(kind, answer, {capture: true});
@@ -190,4 +187,3 @@ listen("keydown", (event) => {
     link.focus();
   }
 });
-

@@ -126,9 +126,7 @@ def _rounds(calls: dict[str, Callable[[], object]], task: Task) -> dict[str, lis
         for name, call in calls.items():
             if task.cancelled:
                 return None
-            _repeated(
-                call
-            )  # other libraries' threads spin on after their calls, at this one's cost
+            _repeated(call)  # until its threads have parted
             seconds[name].append(_repeated(call))
         if time.perf_counter() > end:
             break

@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from quantlab import _threads
 from quantlab._jit import kernel
-from quantlab._llvm import BYTE, LANE, call, load
+from quantlab._llvm import BYTE, LANE, call, fetch, load
 from quantlab.codes import CodedMatrix
 from quantlab.codes.kernels import unpack_row_kernel
 from quantlab.gemm.permutes import shuffle, zipped
@@ -65,13 +64,6 @@ def multiply_fused(a: NDArray[np.float32], b: CodedMatrix) -> NDArray[np.float32
     parts = 2 * _threads.count() if m * k * n >= THREADED else 1
     _threads.for_each(multiply, _threads.split(n, parts, columns))
     return c
-
-
-def _fetch(builder: Any, place: Any) -> None:
-    """Ask for the line at a place; elsewhere than at an array's it does nothing."""
-    kind = ir.FunctionType(ir.VoidType(), [place.type, LANE, LANE, LANE])
-    fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(fetch, [place, *(ir.Constant(LANE, v) for v in (0, 3, 1))])
 
 
 def _spread(builder: Any, value: Any) -> Any:
@@ -158,7 +150,7 @@ def _add_lines(typingctx, bits, height, a, a_stride, codes, stride, lines, lut, 
                 place = at(codes, times(line, _LINE), times(stride, step))
                 held = load(builder, place, _LANES)
                 if not half:
-                    _fetch(builder, at(codes, times(line, _LINE), times(stride, step + _GROUP)))
+                    fetch(builder, at(codes, times(line, _LINE), times(stride, step + _GROUP)))
                 held = builder.lshr(held, skip) if turns > 1 else held
                 places = [at(a, times(a_stride, r), 4 * step) for r in range(rows)]
                 first = half * vectors

@@ -19,13 +19,12 @@ from functools import cache
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from quantlab import _threads
 from quantlab._jit import kernel
-from quantlab._llvm import BYTE, LANE, call, load
+from quantlab._llvm import BYTE, LANE, call, fetch, load
 from quantlab.codes import CodedMatrix
 from quantlab.codes.kernels import unpack_row_kernel
 from quantlab.gemm import vector
@@ -106,14 +105,6 @@ def _lay_kernel(codes, bits, nibbles, start, stop, k, n, lanes):  # type: ignore
                 lanes[j // _COLUMNS, step, j % _COLUMNS, byte] = rows[0, j] | (rows[1, j] << 4)
 
 
-def _fetch(builder, place):  # type: ignore[no-untyped-def]
-    """Ask for the line that comes _AHEAD bytes later."""
-    later = builder.gep(place, [ir.Constant(ir.IntType(64), _AHEAD)])
-    kind = ir.FunctionType(ir.VoidType(), [later.type, LANE, LANE, LANE])
-    fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(fetch, [later, *(ir.Constant(LANE, v) for v in (0, 3, 1))])
-
-
 @intrinsic(prefer_literal=True)
 def _lanes_dot(typingctx, nibbles, rows, columns, a, row_bytes, lanes, steps, table, out):  # type: ignore[no-untyped-def]
     """out (rows, 8) int32 = A (rows, entries) int8 by the next columns' table[codes]; addresses."""
@@ -158,7 +149,8 @@ def _lanes_dot(typingctx, nibbles, rows, columns, a, row_bytes, lanes, steps, ta
                 place = builder.gep(b_base, [builder.add(b_at, constant(_LINE * column))])
                 codes = load(builder, place, sums_type)
                 if not half:
-                    _fetch(builder, place)
+                    later = ir.Constant(ir.IntType(64), _AHEAD)
+                    fetch(builder, builder.gep(place, [later]))
                 # the look-up ignores an index's two upper bits, the table repeats the next two
                 if half:
                     codes = builder.lshr(codes, ir.Constant(sums_type, [4] * 16))

@@ -185,9 +185,20 @@ def test_a_page_is_built_when_the_pointer_is_on_its_tab(dashboard: Dashboard) ->
     measured(page, k_x=16)
     page.get_by_role("tab", name="Limits", exact=True).hover()
     page.wait_for_function("!Bokeh.documents[0].get_model_by_name('keys').tags.includes('limits')")
-    page.get_by_role("tab", name="Codebooks", exact=True).focus()
+    page.get_by_role("tab", name="Codebooks", exact=True).hover()
     page.wait_for_function("Bokeh.documents[0].get_model_by_name('keys').tags.length < 5")
     assert not page.evaluate(_SEEN, "limit_rungs")
+    # what the server did not build while the hand rested, as where many are there
+    page.evaluate("""() => {
+      window.send = WebSocket.prototype.send;
+      WebSocket.prototype.send = () => {};
+      clearInterval(hand);
+    }""")
+    said = "Bokeh.documents[0].get_model_by_name('keys').text"
+    page.wait_for_function(f"{said}.startsWith('rest:error ')")
+    page.get_by_role("tab", name="Error", exact=True).hover()
+    page.wait_for_function(f"{said}.startsWith('near:error ')")
+    page.evaluate("() => { WebSocket.prototype.send = window.send; }")
     turn(page, "Limits")
     page.wait_for_function(_SEEN, arg="limit_rungs")
 
